@@ -1,0 +1,112 @@
+# sluice: how it is built, installed and tested.
+#
+#   make              builds the extension (needs a C++ compiler and PostgreSQL's server headers)
+#   make install      installs it where that PostgreSQL looks for extensions
+#   make demo         shows it at work on a cluster of its own
+#   make check        runs all tests, each on a throw-away cluster
+#   make bench        measures it
+#   make format       formats the C++ sources
+#
+# demo, check and bench first run test/setup, which installs what is missing (Debian), builds and installs.
+
+EXTENSION := sluice
+MODULE_big := sluice
+VERSION := $(shell sed -n "s/^default_version *= *'\(.*\)'.*/\1/p" sluice.control 2>/dev/null)
+
+# The C++ sources, src/NAME.cpp: what others stand on comes first.
+ROOMS := bridge names json_text value path mapping document coercion convert writer sequence source shred_plan shred \
+	catalog pipeline rights create_shred run entry module
+
+# The pieces of the install script, src/NAME.sql, in the order in which they run.
+SQL_PIECES := catalog pipeline shred run status
+
+# The tests: sql/NAME.sql with expected/NAME.out, test/isolation/specs/NAME.spec with test/isolation/expected/NAME.out.
+# test/check fails when a file is there that its list does not name.
+REGRESS := \
+	comments
+
+ISOLATION :=
+
+REGRESS_OPTS := --inputdir=. --load-extension=sluice
+ISOLATION_OPTS := --inputdir=test/isolation --load-extension=sluice
+
+# PostgreSQL: PG_CONFIG, else the newest of Debian's that has server headers, else the pg_config in the PATH.
+ifeq ($(strip $(PG_CONFIG)),)
+PG_CONFIG := $(shell for p in $$(ls -dv /usr/lib/postgresql/*/bin/pg_config 2>/dev/null); do \
+	[ -e "$$($$p --includedir-server)/postgres.h" ] && newest=$$p; done; echo $${newest:-pg_config})
+endif
+
+INSTALL_SCRIPT_SQL := $(EXTENSION)--$(VERSION).sql
+BUILD_PRODUCTS := src/*.o src/*.bc src/*.d src/.built-for $(MODULE_big).so lib$(MODULE_big).a lib$(MODULE_big).pc \
+	$(INSTALL_SCRIPT_SQL) $(INSTALL_SCRIPT_SQL).part results output_iso regression.diffs regression.out
+
+# Goals that must work before PostgreSQL is there, so they are no business of PGXS.
+HOUSE_GOALS := setup demo check bench format
+.PHONY: $(HOUSE_GOALS)
+
+ifneq ($(filter $(HOUSE_GOALS) print-%,$(MAKECMDGOALS)),)
+
+export PG_CONFIG WERROR
+
+setup:
+	@test/setup
+demo: setup
+	@test/demo
+check: setup
+	@test/check
+bench: setup
+	@test/bench/run
+format:
+	@command -v clang-format >/dev/null || { echo "make format needs clang-format (Debian: apt install clang-format)" >&2; exit 1; }
+	clang-format -i $(wildcard src/*.cpp src/*.hpp src/*.h)
+
+# make print-NAME: the scripts in test/ read the lists above through this.
+print-%:
+	@echo $($*)
+
+# Other goals beside these get a make of their own, with PGXS.
+.PHONY: all install uninstall installcheck clean
+all install uninstall installcheck clean:
+	@$(MAKE) --no-print-directory $@
+
+else ifeq ($(wildcard $(shell $(PG_CONFIG) --includedir-server 2>/dev/null)/postgres.h),)
+
+.PHONY: all install uninstall installcheck clean
+all install uninstall installcheck:
+	@echo "no PostgreSQL server headers found by $(PG_CONFIG): install postgresql-server-dev-NN, set PG_CONFIG, or run test/setup" >&2
+	@exit 1
+clean:
+	rm -rf $(BUILD_PRODUCTS)
+
+else
+
+OBJS := $(ROOMS:%=src/%.o)
+DATA_built := $(INSTALL_SCRIPT_SQL)
+EXTRA_CLEAN := $(BUILD_PRODUCTS)
+
+# Server headers are system headers: they warn under -Wextra, and are not ours to mend.
+PG_CXXFLAGS := -std=c++20 -O2 -Wall -Wextra -MMD -MP -isystem $(shell $(PG_CONFIG) --includedir-server)
+ifeq ($(WERROR),1)
+PG_CXXFLAGS += -Werror
+endif
+SHLIB_LINK := -lstdc++
+
+# PGXS would compile everything a second time to LLVM bitcode, without PG_CXXFLAGS: C++20 fails there.
+override with_llvm := no
+PGXS := $(shell $(PG_CONFIG) --pgxs)
+include $(PGXS)
+
+# Objects of another PostgreSQL or of other flags are built anew.
+built_for := $(shell $(PG_CONFIG) --version) $(CXX) $(CXXFLAGS)
+ifneq ($(built_for),$(shell cat src/.built-for 2>/dev/null))
+$(shell mkdir -p src; echo '$(built_for)' > src/.built-for)
+endif
+$(OBJS): src/.built-for
+-include $(OBJS:.o=.d)
+
+$(INSTALL_SCRIPT_SQL): $(SQL_PIECES:%=src/%.sql) sluice.control Makefile
+	@{ printf '%s\n' '\echo Use "CREATE EXTENSION sluice" to load this file. \quit'; \
+	   for piece in $(SQL_PIECES); do echo; cat src/$$piece.sql || exit 1; done; } > $@.part
+	@mv $@.part $@
+
+endif

@@ -1,0 +1,64 @@
+// See catalog.hpp.
+#include "catalog.hpp"
+
+namespace sluice {
+
+CatalogScope enter_catalog() {
+    CatalogScope scope;
+    GetUserIdAndSecContext(&scope.user, &scope.security);
+    scope.settings = NewGUCNestLevel();
+    SetUserIdAndSecContext(BOOTSTRAP_SUPERUSERID, scope.security | SECURITY_LOCAL_USERID_CHANGE);
+    (void)set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+    return scope;
+}
+
+void leave_catalog(const CatalogScope *scope) {
+    AtEOXact_GUC(true, scope->settings);
+    SetUserIdAndSecContext(scope->user, scope->security);
+}
+
+void add_value(Parameters *parameters, Oid type, Datum value) {
+    Assert(parameters->count < Parameters::most);
+    parameters->types[parameters->count] = type;
+    parameters->values[parameters->count] = value;
+    parameters->nulls[parameters->count++] = ' ';
+}
+
+void add_int(Parameters *parameters, int64 value) { add_value(parameters, INT8OID, Int64GetDatum(value)); }
+
+void add_null(Parameters *parameters, Oid type) {
+    add_value(parameters, type, 0);
+    parameters->nulls[parameters->count - 1] = 'n';
+}
+
+void add_text(Parameters *parameters, const char *value) {
+    if (value)
+        add_value(parameters, TEXTOID, CStringGetTextDatum(value));
+    else
+        add_null(parameters, TEXTOID);
+}
+
+uint64 catalog_execute(const char *statement, const Parameters *parameters) {
+    MemoryContext memory = CurrentMemoryContext; // SPI leaves its own behind
+    const CatalogScope scope = enter_catalog();
+    Parameters copy = *parameters;
+    const int code = SPI_execute_with_args(statement, copy.count, copy.types, copy.values, copy.nulls, false, 0);
+    if (code < 0)
+        elog(ERROR, "catalog statement failed: %s", SPI_result_code_string(code));
+    leave_catalog(&scope);
+    MemoryContextSwitchTo(memory);
+    return SPI_processed;
+}
+
+int64 result_int(uint64 row, int column, bool *is_null) {
+    return DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, column, is_null));
+}
+
+char *result_text(uint64 row, int column) { return SPI_getvalue(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, column); }
+
+void free_result() {
+    SPI_freetuptable(SPI_tuptable);
+    SPI_tuptable = NULL;
+}
+
+} // namespace sluice

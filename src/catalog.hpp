@@ -1,0 +1,40 @@
+// Access to the extension's own tables. Users have no rights on them; code that has checked the caller's rights reads and
+// writes them as the superuser, with a search_path in which nobody can hide an operator or a function.
+#pragma once
+
+#include "postgres.hpp"
+
+namespace sluice {
+
+struct CatalogScope {
+    Oid user;
+    int security;
+    int settings;
+};
+
+CatalogScope enter_catalog();
+void leave_catalog(const CatalogScope *scope);
+
+// A Parameters list grows by add_*; it is handed to catalog_execute.
+struct Parameters {
+    static constexpr int most = 24;
+    int count;
+    Oid types[most];
+    Datum values[most];
+    char nulls[most];
+};
+
+void add_int(Parameters *parameters, int64 value);
+void add_text(Parameters *parameters, const char *value); // NULL is null
+void add_null(Parameters *parameters, Oid type);
+void add_value(Parameters *parameters, Oid type, Datum value);
+
+// catalog_execute runs a statement inside the caller's SPI connection; the result is in SPI_tuptable (free it).
+uint64 catalog_execute(const char *statement, const Parameters *parameters);
+
+// Values of the row `row` of the last result.
+int64 result_int(uint64 row, int column, bool *is_null);
+char *result_text(uint64 row, int column); // by the type's output function; NULL for null
+void free_result();
+
+} // namespace sluice

@@ -1,0 +1,80 @@
+// See coercion.hpp.
+#include "coercion.hpp"
+
+namespace sluice {
+
+void lossy_error(const char *value, Oid type, int32 typmod) {
+    ereport(ERROR, (errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
+                    errmsg("value %s does not fit type %s without loss", value, format_type_with_typemod(type, typmod)),
+                    errhint("Use a type that holds it, or change the document.")));
+    pg_unreachable();
+}
+
+static ExprState *cast_expression(Oid from, int32 from_typmod, Oid to, int32 typmod, CoercionContext strength) {
+    CaseTestExpr *input = makeNode(CaseTestExpr);
+    input->typeId = from;
+    input->typeMod = from_typmod;
+    input->collation = get_typcollation(from);
+    Node *cast = coerce_to_target_type(NULL, reinterpret_cast<Node *>(input), from, to, typmod, strength, COERCE_IMPLICIT_CAST, -1);
+    return cast ? ExecInitExpr(expression_planner(reinterpret_cast<Expr *>(cast)), NULL) : NULL;
+}
+
+// may_lose tells whether an assignment cast can drop something without an error. Floats are meant to round.
+static bool may_lose(Oid from, Oid to, int32 typmod) {
+    char category, to_category;
+    bool preferred;
+    const Oid base = getBaseType(to);
+    get_type_category_preferred(getBaseType(from), &category, &preferred);
+    get_type_category_preferred(base, &to_category, &preferred);
+    if (category == TYPCATEGORY_DATETIME || category == TYPCATEGORY_TIMESPAN)
+        return (from != base || typmod >= 0) && (to_category == TYPCATEGORY_DATETIME || to_category == TYPCATEGORY_TIMESPAN);
+    if (category == TYPCATEGORY_NUMERIC)
+        return (from != base || typmod >= 0) && to_category == TYPCATEGORY_NUMERIC && base != FLOAT4OID && base != FLOAT8OID;
+    return false;
+}
+
+bool plan_coercion(Coercion *coercion, Oid from, int32 from_typmod, Oid to, int32 typmod) {
+    memset(coercion, 0, sizeof(*coercion));
+    coercion->from = from;
+    coercion->to = to;
+    coercion->typmod = typmod;
+    if (from == to && (typmod < 0 || typmod == from_typmod))
+        return true;
+    coercion->there = cast_expression(from, from_typmod, to, typmod, COERCION_ASSIGNMENT);
+    if (!coercion->there)
+        return false;
+    coercion->context = CreateStandaloneExprContext();
+    if (may_lose(from, to, typmod)) {
+        TypeCacheEntry *type = lookup_type_cache(from, TYPECACHE_EQ_OPR_FINFO);
+        coercion->back = cast_expression(to, typmod, from, -1, COERCION_EXPLICIT);
+        fmgr_info_copy(&coercion->equal, &type->eq_opr_finfo, CurrentMemoryContext);
+        coercion->collation = type->typcollation;
+    }
+    return true;
+}
+
+static Datum evaluate_cast(Coercion *coercion, ExprState *cast, Datum value, bool *is_null) {
+    coercion->context->caseValue_datum = value;
+    coercion->context->caseValue_isNull = *is_null;
+    return ExecEvalExpr(cast, coercion->context, is_null);
+}
+
+Datum coerce_value(Coercion *coercion, Datum value, bool *is_null) {
+    if (!coercion->there)
+        return value;
+    const bool was_null = *is_null;
+    const Datum result = evaluate_cast(coercion, coercion->there, value, is_null);
+    if (was_null || !coercion->back)
+        return result;
+    bool back_null = *is_null;
+    const Datum back = evaluate_cast(coercion, coercion->back, result, &back_null);
+    if (back_null || !DatumGetBool(FunctionCall2Coll(&coercion->equal, coercion->collation, value, back))) {
+        Oid output;
+        bool variable;
+        getTypeOutputInfo(coercion->from, &output, &variable);
+        lossy_error(OidOutputFunctionCall(output, value), coercion->to, coercion->typmod);
+    }
+    return result;
+}
+
+} // namespace sluice

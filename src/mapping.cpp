@@ -1,0 +1,221 @@
+// See mapping.hpp.
+#include "mapping.hpp"
+
+#include "document.hpp"
+#include "names.hpp"
+
+namespace sluice {
+
+void mapping_error(const char *pointer, const char *what, const char *hint) {
+    ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("%s: %s", *pointer ? pointer : "/", what),
+                    hint ? errhint("%s", hint) : 0));
+    pg_unreachable();
+}
+
+// pointer_to extends a JSON pointer (RFC 6901) by one member.
+static const char *pointer_to(const char *pointer, const char *member) {
+    StringInfoData to;
+    initStringInfo(&to);
+    appendStringInfo(&to, "%s/", pointer);
+    for (; *member; member++) {
+        if (*member == '~')
+            appendStringInfoString(&to, "~0");
+        else if (*member == '/')
+            appendStringInfoString(&to, "~1");
+        else
+            appendStringInfoChar(&to, *member);
+    }
+    return to.data;
+}
+
+static const char *plain_string(const char *text, uint32 length, const char *pointer) {
+    if (memchr(text, '\0', length))
+        mapping_error(pointer, "a name or text must not hold \\u0000", NULL);
+    return pnstrdup(text, length);
+}
+
+static const char *string_of(const Value &value, const char *pointer, const char *what) {
+    if (value.kind != ValueKind::String)
+        mapping_error(pointer, psprintf("%s must be a string, not %s", what, kind_name(value)), NULL);
+    return plain_string(value.text, value.length, pointer);
+}
+
+[[noreturn]] static void unknown_member(const char *pointer, const char *name, const char *what, const char *const *known,
+                                        int count) {
+    const char *hint = nearest_of(name, known, count);
+    if (!hint) {
+        StringInfoData list;
+        initStringInfo(&list);
+        appendStringInfo(&list, "%s knows", what);
+        for (int i = 0; i < count; i++)
+            appendStringInfo(&list, "%s \"%s\"", i ? "," : "", known[i]);
+        appendStringInfoChar(&list, '.');
+        hint = list.data;
+    }
+    mapping_error(pointer_to(pointer, name), "unknown word", hint);
+}
+
+static void not_yet(const char *pointer, const char *what) {
+    ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED), errmsg("%s: %s is not supported by this version", pointer, what)));
+}
+
+// plain_form reads the text of a value: a path or one of the other forms.
+static void plain_form(const char *text, MappedColumn *column, const char *pointer) {
+    static const char *const words[] = {"@key", "@index", "#serial", "#default", "#run", "#loaded_at", "#hash", "#rest"};
+    constexpr ValueForm forms[] = {ValueForm::Key,     ValueForm::Index, ValueForm::Serial,
+                                   ValueForm::Default, ValueForm::Run,   ValueForm::LoadedAt};
+    for (int i = 0; i < static_cast<int>(lengthof(words)); i++) {
+        if (strcmp(text, words[i]) != 0)
+            continue;
+        if (i >= static_cast<int>(lengthof(forms)))
+            not_yet(pointer, psprintf("\"%s\"", text));
+        column->form = forms[i];
+        return;
+    }
+    constexpr const char source[] = "#source.", parent[] = "parent.";
+    if (strncmp(text, source, sizeof(source) - 1) == 0 || strncmp(text, parent, sizeof(parent) - 1) == 0) {
+        column->form = *text == '#' ? ValueForm::SourceColumn : ValueForm::Parent;
+        column->other = strchr(text, '.') + 1;
+        return;
+    }
+    // "@keys" is a mistyped word; "@.keys" a path
+    if (*text == '#' || (*text == '@' && text[1] >= 'a' && text[1] <= 'z'))
+        mapping_error(pointer, psprintf("\"%s\" is no value", text), nearest_of(text, words, lengthof(words)));
+    if (*text != '$' && *text != '@')
+        mapping_error(pointer, psprintf("\"%s\" is no value", text),
+                      "A value is a path ($..., @...), \"@key\", \"@index\", \"parent.column\", \"#serial\", \"#default\", "
+                      "\"#run\", \"#loaded_at\" or \"#source.column\".");
+    column->form = ValueForm::Path;
+    column->path = parse_path(text, pointer);
+    if (path_has_each(column->path))
+        mapping_error(pointer, psprintf("path \"%s\" may match many values, a column takes one", text),
+                      "[*] and .* belong into \"each\".");
+}
+
+static void read_null_if(const Value &list, MappedColumn *column, const char *pointer) {
+    if (list.kind != ValueKind::Array)
+        mapping_error(pointer, psprintf("\"null_if\" must be an array, not %s", kind_name(list)), NULL);
+    column->null_if = static_cast<Value *>(palloc0(sizeof(Value) * (value_count(list) + 1)));
+    Walk walk = walk_begin(list);
+    for (Value item; walk_next(&walk, &item);) {
+        if (item.kind == ValueKind::Array || item.kind == ValueKind::Object)
+            mapping_error(pointer, "\"null_if\" lists strings, numbers and booleans", NULL);
+        column->null_if[column->null_if_count++] = item;
+    }
+}
+
+// object_form reads a value written as an object: {"path": ..., "format": ...}.
+static void object_form(const Value &object, MappedColumn *column, const char *pointer) {
+    static const char *const known[] = {"path", "format", "default", "null_if", "on_error", "type"};
+    bool has_path = false;
+    Walk walk = walk_begin(object);
+    for (Value member; walk_next(&walk, &member);) {
+        const char *word = plain_string(walk.key, walk.key_length, pointer);
+        const char *place = pointer_to(pointer, word);
+        if (strcmp(word, "path") == 0) {
+            plain_form(string_of(member, place, "\"path\""), column, place);
+            has_path = true;
+        } else if (strcmp(word, "format") == 0) {
+            column->format = string_of(member, place, "\"format\"");
+        } else if (strcmp(word, "default") == 0) {
+            column->default_value = member;
+        } else if (strcmp(word, "null_if") == 0) {
+            read_null_if(member, column, place);
+        } else if (strcmp(word, "on_error") == 0) {
+            if (strcmp(string_of(member, place, "\"on_error\""), "null") != 0)
+                mapping_error(place, "\"on_error\" takes only \"null\"", "Leave it out, and a value that does not fit is an error.");
+            column->null_on_error = true;
+        } else if (strcmp(word, "type") == 0) {
+            column->type = string_of(member, place, "\"type\"");
+        } else {
+            unknown_member(pointer, word, "A value", known, lengthof(known));
+        }
+    }
+    if (!has_path)
+        mapping_error(pointer, "\"path\" is missing", NULL);
+    const bool from_document = column->form == ValueForm::Path || column->form == ValueForm::Key || column->form == ValueForm::Index;
+    if (!from_document && (column->format || column->null_if || column->null_on_error || column->default_value.kind != ValueKind::Absent))
+        mapping_error(pointer, "\"format\", \"default\", \"null_if\" and \"on_error\" go with a path into the document", NULL);
+}
+
+static MappedColumn read_column(const char *name, const Value &value, const char *pointer) {
+    MappedColumn column{};
+    column.name = name;
+    column.pointer = pointer;
+    column.default_value = absent_value();
+    if (value.kind == ValueKind::String)
+        plain_form(plain_string(value.text, value.length, pointer), &column, pointer);
+    else if (value.kind == ValueKind::Object)
+        object_form(value, &column, pointer);
+    else
+        mapping_error(pointer, psprintf("a column's value must be a string or an object, not %s", kind_name(value)), NULL);
+    return column;
+}
+
+static void read_columns(const Value &columns, MappedTable *table, const char *pointer) {
+    if (columns.kind != ValueKind::Object)
+        mapping_error(pointer, psprintf("\"columns\" must be an object, not %s", kind_name(columns)), NULL);
+    if (value_count(columns) == 0)
+        mapping_error(pointer, "a table needs at least one column", NULL);
+    table->columns = static_cast<MappedColumn *>(palloc0(sizeof(MappedColumn) * value_count(columns)));
+    Walk walk = walk_begin(columns);
+    for (Value value; walk_next(&walk, &value);) {
+        const char *name = plain_string(walk.key, walk.key_length, pointer);
+        table->columns[table->column_count++] = read_column(name, value, pointer_to(pointer, name));
+    }
+}
+
+static MappedTable read_table(const char *name, const Value &value, const char *pointer) {
+    static const char *const known[] = {"parent", "each", "columns", "key", "mode", "newest_by"};
+    MappedTable table{};
+    table.name = name;
+    table.pointer = pointer;
+    table.each = parse_path("$", pointer);
+    if (value.kind != ValueKind::Object)
+        mapping_error(pointer, psprintf("a table must be an object, not %s", kind_name(value)), NULL);
+    Walk walk = walk_begin(value);
+    for (Value member; walk_next(&walk, &member);) {
+        const char *word = plain_string(walk.key, walk.key_length, pointer);
+        const char *place = pointer_to(pointer, word);
+        if (strcmp(word, "parent") == 0)
+            table.parent = string_of(member, place, "\"parent\"");
+        else if (strcmp(word, "each") == 0)
+            table.each = parse_path(string_of(member, place, "\"each\""), place);
+        else if (strcmp(word, "columns") == 0)
+            read_columns(member, &table, place);
+        else if (strcmp(word, "key") == 0 || strcmp(word, "newest_by") == 0)
+            not_yet(place, psprintf("\"%s\"", word));
+        else if (strcmp(word, "mode") == 0) {
+            if (strcmp(string_of(member, place, "\"mode\""), "append") != 0)
+                not_yet(place, "a mode other than \"append\"");
+        } else
+            unknown_member(pointer, word, "A table", known, lengthof(known));
+    }
+    if (!table.columns)
+        mapping_error(pointer, "\"columns\" is missing", NULL);
+    return table;
+}
+
+Mapping *read_mapping(const char *text, size_t length) {
+    ParsedText parsed = parse_json_text(text, length, CurrentMemoryContext);
+    if (parsed.result == ParseResult::Beyond)
+        mapping_error("", "a number is too large", NULL);
+    if (parsed.result == ParseResult::Syntax)
+        json_syntax_error(&parsed, "mapping");
+    if (parsed.duplicate_key)
+        mapping_error("", psprintf("\"%s\" stands twice in one object", pnstrdup(parsed.duplicate_key, parsed.duplicate_length)), NULL);
+    const Value root = value_of_node(parsed.root);
+    if (root.kind != ValueKind::Object || value_count(root) == 0)
+        mapping_error("", "a mapping must be an object with a member for each table",
+                      "For example {\"crm.clients\": {\"columns\": {\"name\": \"$.name\"}}}.");
+    Mapping *mapping = static_cast<Mapping *>(palloc0(sizeof(Mapping)));
+    mapping->tables = static_cast<MappedTable *>(palloc0(sizeof(MappedTable) * value_count(root)));
+    Walk walk = walk_begin(root);
+    for (Value value; walk_next(&walk, &value);) {
+        const char *name = plain_string(walk.key, walk.key_length, "");
+        mapping->tables[mapping->table_count++] = read_table(name, value, pointer_to("", name));
+    }
+    return mapping;
+}
+
+} // namespace sluice

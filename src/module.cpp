@@ -1,0 +1,41 @@
+// The library's entry into the server: its magic block and settings.
+//
+// The words, in code, SQL, messages and documents alike:
+//   pipeline  a named, owned definition: source, targets, cursor, kind
+//   source    the table read; target: a table written
+//   document  one JSON value of one source row
+//   cursor    how a pipeline knows which source rows are new; its position is what has been read
+//   batch     source rows handled in one transaction
+//   run       one CALL sluice.run(...): batches until nothing new is left
+#include "postgres.hpp"
+
+#include "bridge.hpp"
+#include "run.hpp"
+
+extern "C" {
+
+PG_MODULE_MAGIC;
+
+PGDLLEXPORT void _PG_init(void);
+
+void _PG_init(void) {
+    static const struct config_enum_entry faults[] = {
+        {"none", static_cast<int>(sluice::TestFault::None), false},
+        {"bad_alloc", static_cast<int>(sluice::TestFault::BadAlloc), false},
+        {"exception", static_cast<int>(sluice::TestFault::Exception), false},
+        {"unknown", static_cast<int>(sluice::TestFault::Unknown), false},
+        {NULL, 0, false},
+    };
+    DefineCustomEnumVariable("sluice.test_fault", "What the next parse of JSON text throws.",
+                             "For the extension's own tests: sends C++ exceptions through the bridge to PostgreSQL.", &sluice::test_fault,
+                             static_cast<int>(sluice::TestFault::None), faults, PGC_SUSET, GUC_NO_SHOW_ALL | GUC_NOT_IN_SAMPLE, NULL, NULL,
+                             NULL);
+#if PG_VERSION_NUM >= 150000
+    MarkGUCPrefixReserved("sluice");
+#else
+    EmitWarningsOnPlaceholders("sluice");
+#endif
+    sluice::watch_relation_changes();
+}
+
+} // extern "C"

@@ -1,0 +1,70 @@
+// See names.hpp.
+#include "names.hpp"
+
+namespace sluice {
+
+NearestName nearest_begin(const char *wanted) { return NearestName{wanted, NULL, 0}; }
+
+void nearest_offer(NearestName *nearest, const char *candidate) {
+    const int wanted = strlen(nearest->wanted), offered = strlen(candidate);
+    if (wanted > 200 || offered > 200 || wanted == 0 || offered == 0)
+        return;
+    int most = Max(1, Min(3, wanted / 3));
+    if (nearest->best)
+        most = nearest->distance - 1;
+    if (most < 0)
+        return;
+    const int distance = varstr_levenshtein_less_equal(nearest->wanted, wanted, candidate, offered, 1, 1, 1, most, true);
+    if (distance <= most) {
+        nearest->best = candidate;
+        nearest->distance = distance;
+    }
+}
+
+const char *nearest_hint(const NearestName *nearest) {
+    return nearest->best ? psprintf("Perhaps you meant \"%s\".", nearest->best) : NULL;
+}
+
+const char *nearest_of(const char *wanted, const char *const *candidates, int count) {
+    NearestName nearest = nearest_begin(wanted);
+    for (int i = 0; i < count; i++)
+        nearest_offer(&nearest, candidates[i]);
+    return nearest_hint(&nearest);
+}
+
+const char *nearest_column_hint(Relation relation, const char *wanted) {
+    NearestName nearest = nearest_begin(wanted);
+    TupleDesc columns = RelationGetDescr(relation);
+    for (int i = 0; i < columns->natts; i++)
+        if (!TupleDescAttr(columns, i)->attisdropped)
+            nearest_offer(&nearest, NameStr(TupleDescAttr(columns, i)->attname));
+    return nearest_hint(&nearest);
+}
+
+const char *relation_name(Oid relation) {
+    const char *name = get_rel_name(relation);
+    if (!name)
+        return "?";
+    return quote_qualified_identifier(get_namespace_name(get_rel_namespace(relation)), name);
+}
+
+const char *this_home() { return psprintf(UINT64_FORMAT "/%u", GetSystemIdentifier(), MyDatabaseId); }
+
+RelationReference reference_to(Oid relation) {
+    return RelationReference{get_namespace_name(get_rel_namespace(relation)), get_rel_name(relation), relation, this_home()};
+}
+
+Found resolve_reference(const RelationReference *reference, Oid *relation) {
+    const bool home = strcmp(reference->home, this_home()) == 0;
+    if (home && get_rel_name(reference->oid)) {
+        *relation = reference->oid;
+        return Found::Yes;
+    }
+    const Oid schema = get_namespace_oid(reference->schema, true);
+    *relation = OidIsValid(schema) ? get_relname_relid(reference->name, schema) : InvalidOid;
+    if (!OidIsValid(*relation))
+        return Found::Missing;
+    return home ? Found::MadeAgain : Found::Yes;
+}
+
+} // namespace sluice

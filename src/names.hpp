@@ -1,0 +1,42 @@
+// Names: the nearest right one for a hint, quoting for messages, and relations that are remembered over renames,
+// dumps and restores.
+#pragma once
+
+#include "postgres.hpp"
+
+namespace sluice {
+
+// A NearestName collects candidates and keeps the one closest to what was written.
+struct NearestName {
+    const char *wanted;
+    const char *best; // NULL when nothing is near
+    int distance;
+};
+
+NearestName nearest_begin(const char *wanted);
+void nearest_offer(NearestName *nearest, const char *candidate);
+const char *nearest_hint(const NearestName *nearest); // "Perhaps you meant \"x\"." or NULL
+
+const char *nearest_of(const char *wanted, const char *const *candidates, int count); // the hint at once
+
+// nearest_column_hint looks among the columns of a relation.
+const char *nearest_column_hint(Relation relation, const char *wanted);
+
+const char *relation_name(Oid relation); // schema.table, quoted where needed; "?" when it is gone
+
+// A RelationReference is how the catalog remembers a relation: by name, and by oid as long as it stays in the database
+// where that oid was taken (`home`). Renames are followed by oid; dumps and restores by name.
+struct RelationReference {
+    const char *schema;
+    const char *name;
+    Oid oid;
+    const char *home;
+};
+
+enum class Found : uint8_t { Yes, MadeAgain, Missing };
+
+const char *this_home(); // system identifier and database
+RelationReference reference_to(Oid relation);
+Found resolve_reference(const RelationReference *reference, Oid *relation);
+
+} // namespace sluice

@@ -1,0 +1,352 @@
+// See pipeline.hpp.
+#include "pipeline.hpp"
+
+#include "catalog.hpp"
+#include "mapping.hpp"
+#include "shred.hpp"
+
+namespace sluice {
+
+void argument_error(const char *argument, const char *what, const char *hint) {
+    ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("%s: %s", argument, what), hint ? errhint("%s", hint) : 0));
+    pg_unreachable();
+}
+
+// ---- the anchor: the type sluice.pipeline_<id>, whose owner is the pipeline's owner
+
+static const char *anchor_name(int32 pipeline) { return psprintf("pipeline_%d", pipeline); }
+
+static Oid anchor_owner(int32 pipeline) {
+    const Oid schema = get_namespace_oid("sluice", false);
+    HeapTuple type = SearchSysCache2(TYPENAMENSP, CStringGetDatum(anchor_name(pipeline)), ObjectIdGetDatum(schema));
+    if (!HeapTupleIsValid(type))
+        return InvalidOid;
+    const Oid owner = reinterpret_cast<Form_pg_type>(GETSTRUCT(type))->typowner;
+    ReleaseSysCache(type);
+    return owner;
+}
+
+static void create_anchor(int32 pipeline, const char *name, Oid owner) {
+    const Parameters none{};
+    catalog_execute(psprintf("CREATE TYPE sluice.%s AS ()", anchor_name(pipeline)), &none);
+    catalog_execute(psprintf("COMMENT ON TYPE sluice.%s IS %s", anchor_name(pipeline),
+                             quote_literal_cstr(psprintf("pipeline %s: who owns this type owns the pipeline", name))),
+                    &none);
+    catalog_execute(psprintf("ALTER TYPE sluice.%s OWNER TO %s", anchor_name(pipeline), quote_identifier(GetUserNameFromId(owner, false))),
+                    &none);
+}
+
+// ---- finding
+
+[[noreturn]] static void unknown_pipeline(const char *name) {
+    NearestName nearest = nearest_begin(name);
+    const Parameters none{};
+    const uint64 count = catalog_execute("SELECT name, pipeline_id::bigint FROM sluice.pipeline ORDER BY name", &none);
+    for (uint64 i = 0; i < count; i++) {
+        bool is_null;
+        const Oid owner = anchor_owner(result_int(i, 2, &is_null));
+        if (OidIsValid(owner) && owns_or_is_member(owner))
+            nearest_offer(&nearest, result_text(i, 1));
+    }
+    const char *hint = nearest_hint(&nearest);
+    ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("pipeline \"%s\" does not exist", name), hint ? errhint("%s", hint) : 0));
+    pg_unreachable();
+}
+
+static void read_holders(SequencePosition *position, Datum array) {
+    Datum *values;
+    bool *nulls;
+    int count;
+    deconstruct_array(DatumGetArrayTypeP(array), INT8OID, sizeof(int64), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE, &values, &nulls, &count);
+    position->holder_count = count / 3;
+    position->holders = static_cast<Holder *>(palloc0(sizeof(Holder) * (position->holder_count + 1)));
+    for (int i = 0; i < position->holder_count; i++)
+        position->holders[i] = Holder{DatumGetInt64(values[i * 3]), DatumGetInt64(values[i * 3 + 1]), DatumGetInt64(values[i * 3 + 2])};
+}
+
+// load_pipeline reads the pipeline that `condition` on $1 names; NULL when there is none with an owner.
+static Pipeline *load_pipeline(const char *condition, const Parameters *parameters) {
+    const uint64 found = catalog_execute(
+        psprintf("SELECT p.pipeline_id::bigint, p.name, p.kind, p.source_schema, p.source_name, p.source_oid, p.home, p.document, "
+                 "p.mapping, p.order_by, p.batch_size::bigint, p.paused::int::bigint, p.time_zone, p.date_style, p.interval_style, "
+                 "p.search_path, s.\"position\", s.sampled, s.holders, s.filenode, s.home "
+                 "FROM sluice.pipeline p JOIN sluice.sequence_position s USING (pipeline_id) WHERE %s",
+                 condition),
+        parameters);
+    bool is_null;
+    const Oid owner = found ? anchor_owner(result_int(0, 1, &is_null)) : InvalidOid;
+    if (!OidIsValid(owner)) {
+        free_result();
+        return NULL;
+    }
+    Pipeline *pipeline = static_cast<Pipeline *>(palloc0(sizeof(Pipeline)));
+    pipeline->id = result_int(0, 1, &is_null);
+    pipeline->name = result_text(0, 2);
+    pipeline->owner = owner;
+    pipeline->kind = result_text(0, 3);
+    pipeline->source = RelationReference{result_text(0, 4), result_text(0, 5), static_cast<Oid>(result_int(0, 6, &is_null)), result_text(0, 7)};
+    pipeline->document = result_text(0, 8);
+    pipeline->mapping = result_text(0, 9);
+    pipeline->order_by = result_text(0, 10);
+    const int64 batch_size = result_int(0, 11, &is_null);
+    pipeline->batch_size = is_null ? 0 : batch_size;
+    pipeline->paused = result_int(0, 12, &is_null);
+    pipeline->time_zone = result_text(0, 13);
+    pipeline->date_style = result_text(0, 14);
+    pipeline->interval_style = result_text(0, 15);
+    pipeline->search_path = result_text(0, 16);
+    pipeline->position.position = result_int(0, 17, &is_null);
+    if (is_null)
+        pipeline->position.position = nothing_read;
+    pipeline->position.sampled = result_int(0, 18, &is_null);
+    if (is_null)
+        pipeline->position.sampled = nothing_read;
+    read_holders(&pipeline->position, SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 19, &is_null));
+    pipeline->position.filenode = result_int(0, 20, &is_null);
+    pipeline->position.home = result_text(0, 21);
+    free_result();
+    return pipeline;
+}
+
+Pipeline *find_pipeline(const char *name) {
+    Parameters parameters{};
+    add_text(&parameters, name);
+    Pipeline *pipeline = load_pipeline("p.name = $1", &parameters);
+    if (!pipeline)
+        unknown_pipeline(name);
+    if (!owns_or_is_member(pipeline->owner))
+        ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE), errmsg("must be owner of pipeline \"%s\"", pipeline->name)));
+    return pipeline;
+}
+
+Pipeline *find_visible_pipeline(int32 id) {
+    Parameters parameters{};
+    add_int(&parameters, id);
+    Pipeline *pipeline = load_pipeline("p.pipeline_id = $1::int", &parameters);
+    return pipeline && owns_or_is_member(pipeline->owner) ? pipeline : NULL;
+}
+
+Oid pipeline_source(const Pipeline *pipeline) {
+    Oid source = InvalidOid;
+    const char *name = quote_qualified_identifier(pipeline->source.schema, pipeline->source.name);
+    switch (resolve_reference(&pipeline->source, &source)) {
+    case Found::Yes:
+        return source;
+    case Found::MadeAgain:
+        ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+                        errmsg("source %s of pipeline \"%s\" was dropped and made again", name, pipeline->name),
+                        errdetail("Its numbers have nothing to do with those that were read before."),
+                        errhint("Drop the pipeline and create it again: it then loads what the source holds now.")));
+    case Found::Missing:
+        ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE), errmsg("source %s of pipeline \"%s\" does not exist", name, pipeline->name),
+                        errhint("Restore it, or drop the pipeline with sluice.drop_pipeline.")));
+    }
+    pg_unreachable();
+}
+
+// ---- creating
+
+static const char *kept_search_path() {
+    const char *path = GetConfigOption("search_path", false, false);
+    return strstr(path, "pg_temp") ? path : psprintf("%s%spg_temp", path, *path ? ", " : "");
+}
+
+static void check_pipeline_name(const char *name) {
+    if (strlen(name) == 0 || strlen(name) >= NAMEDATALEN)
+        argument_error("name", "a pipeline's name has 1 to 63 bytes", NULL);
+    Parameters parameters{};
+    add_text(&parameters, name);
+    if (catalog_execute("SELECT pipeline_id::bigint FROM sluice.pipeline WHERE name = $1", &parameters) == 0)
+        return;
+    bool is_null;
+    if (OidIsValid(anchor_owner(result_int(0, 1, &is_null))))
+        ereport(ERROR, (errcode(ERRCODE_DUPLICATE_OBJECT), errmsg("pipeline \"%s\" already exists", name),
+                        errhint("Change it with sluice.alter_pipeline, or drop it with sluice.drop_pipeline.")));
+    // Its owner was dropped with everything he owned: the name is free again.
+    catalog_execute("DELETE FROM sluice.pipeline WHERE name = $1", &parameters);
+}
+
+static Datum holders_array(const SequencePosition *position) {
+    Datum *values = static_cast<Datum *>(palloc(sizeof(Datum) * (position->holder_count * 3 + 1)));
+    for (int i = 0; i < position->holder_count; i++) {
+        values[i * 3] = Int64GetDatum(position->holders[i].backend);
+        values[i * 3 + 1] = Int64GetDatum(position->holders[i].transaction);
+        values[i * 3 + 2] = Int64GetDatum(position->holders[i].low);
+    }
+    return PointerGetDatum(construct_array(values, position->holder_count * 3, INT8OID, sizeof(int64), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
+}
+
+static void add_number(Parameters *parameters, int64 number) {
+    if (number == nothing_read)
+        add_null(parameters, INT8OID);
+    else
+        add_int(parameters, number);
+}
+
+static int64 insert_definition(const NewPipeline *pipeline) {
+    const RelationReference source = reference_to(pipeline->source);
+    Parameters parameters{};
+    add_text(&parameters, pipeline->name);
+    add_text(&parameters, pipeline->kind);
+    add_text(&parameters, source.schema);
+    add_text(&parameters, source.name);
+    add_int(&parameters, source.oid);
+    add_text(&parameters, source.home);
+    add_text(&parameters, pipeline->document);
+    add_text(&parameters, pipeline->mapping);
+    add_text(&parameters, pipeline->order_by);
+    if (pipeline->batch_size)
+        add_int(&parameters, pipeline->batch_size);
+    else
+        add_null(&parameters, INT8OID);
+    add_text(&parameters, GetConfigOption("TimeZone", false, false));
+    add_text(&parameters, GetConfigOption("DateStyle", false, false));
+    add_text(&parameters, GetConfigOption("IntervalStyle", false, false));
+    add_text(&parameters, kept_search_path());
+    catalog_execute("INSERT INTO sluice.pipeline (name, kind, source_schema, source_name, source_oid, home, document, mapping, cursor, "
+                    "order_by, batch_size, time_zone, date_style, interval_style, search_path) "
+                    "VALUES ($1, $2, $3, $4, $5, $6, $7, $8::json, 'sequence', $9, $10::int, $11, $12, $13, $14) "
+                    "RETURNING pipeline_id::bigint",
+                    &parameters);
+    bool is_null;
+    const int64 id = result_int(0, 1, &is_null);
+    free_result();
+    return id;
+}
+
+static void insert_position(int64 pipeline, const SequencePosition *position) {
+    Parameters parameters{};
+    add_int(&parameters, pipeline);
+    add_number(&parameters, position->position);
+    add_number(&parameters, position->sampled);
+    add_value(&parameters, INT8ARRAYOID, holders_array(position));
+    add_int(&parameters, position->filenode);
+    add_text(&parameters, position->home);
+    catalog_execute("INSERT INTO sluice.sequence_position (pipeline_id, \"position\", sampled, holders, filenode, home) "
+                    "VALUES ($1::int, $2, $3, $4, $5, $6)",
+                    &parameters);
+}
+
+void insert_pipeline(const NewPipeline *pipeline) {
+    check_pipeline_name(pipeline->name);
+    const Oid owner = GetUserId();
+    const int64 id = insert_definition(pipeline);
+    insert_position(id, &pipeline->position);
+    create_anchor(id, pipeline->name, owner);
+}
+
+void store_sequence_position(int32 pipeline, const SequencePosition *position, int64 rows) {
+    Parameters parameters{};
+    add_int(&parameters, pipeline);
+    add_number(&parameters, position->position);
+    add_number(&parameters, position->sampled);
+    add_value(&parameters, INT8ARRAYOID, holders_array(position));
+    add_int(&parameters, rows);
+    add_int(&parameters, position->filenode);
+    add_text(&parameters, position->home);
+    catalog_execute("UPDATE sluice.sequence_position SET \"position\" = $2, sampled = $3, holders = $4, rows_total = rows_total + $5, "
+                    "filenode = $6, home = $7 WHERE pipeline_id = $1::int",
+                    &parameters);
+}
+
+// ---- the lock
+
+static void pipeline_tag(LOCKTAG *tag, int32 pipeline) {
+    const Oid catalog = get_relname_relid("pipeline", get_namespace_oid("sluice", false));
+    SET_LOCKTAG_OBJECT(*tag, MyDatabaseId, catalog, static_cast<uint32>(pipeline), 0);
+}
+
+bool try_pipeline_lock(int32 pipeline, bool session) {
+    LOCKTAG tag;
+    pipeline_tag(&tag, pipeline);
+    return LockAcquire(&tag, ExclusiveLock, session, true) != LOCKACQUIRE_NOT_AVAIL;
+}
+
+void release_pipeline_lock(int32 pipeline) {
+    LOCKTAG tag;
+    pipeline_tag(&tag, pipeline);
+    LockRelease(&tag, ExclusiveLock, true);
+}
+
+int pipeline_lock_holder(int32 pipeline) {
+    LOCKTAG tag;
+    pipeline_tag(&tag, pipeline);
+    int count;
+    VirtualTransactionId *holders = GetLockConflicts(&tag, ExclusiveLock, &count);
+    if (count > 0 && holder_backend(holders[0]) != no_backend) {
+        PGPROC *process = backend_process(holder_backend(holders[0]));
+        return process ? process->pid : -1;
+    }
+    return count > 0 ? -1 : 0;
+}
+
+// ---- altering and dropping
+
+static void require_idle(const Pipeline *pipeline) {
+    if (!try_pipeline_lock(pipeline->id, false))
+        ereport(ERROR, (errcode(ERRCODE_OBJECT_IN_USE), errmsg("pipeline \"%s\" is running", pipeline->name),
+                        errdetail("Process %d runs it.", pipeline_lock_holder(pipeline->id)), errhint("Try again when the run has ended.")));
+}
+
+static void set_paused(const char *name, bool paused) {
+    SPI_connect();
+    const Pipeline *pipeline = find_pipeline(name);
+    Parameters parameters{};
+    add_int(&parameters, pipeline->id);
+    add_value(&parameters, BOOLOID, BoolGetDatum(paused));
+    catalog_execute("UPDATE sluice.pipeline SET paused = $2 WHERE pipeline_id = $1::int", &parameters);
+    SPI_finish();
+}
+
+} // namespace sluice
+
+using namespace sluice;
+
+extern "C" {
+
+PG_FUNCTION_INFO_V1(sluice_drop_pipeline);
+Datum sluice_drop_pipeline(PG_FUNCTION_ARGS) {
+    const char *name = text_to_cstring(PG_GETARG_TEXT_PP(0));
+    SPI_connect();
+    const Pipeline *pipeline = find_pipeline(name);
+    require_idle(pipeline);
+    Parameters parameters{};
+    add_int(&parameters, pipeline->id);
+    catalog_execute("DELETE FROM sluice.pipeline WHERE pipeline_id = $1::int", &parameters);
+    const Parameters none{};
+    catalog_execute(psprintf("DROP TYPE sluice.%s", anchor_name(pipeline->id)), &none);
+    SPI_finish();
+    PG_RETURN_VOID();
+}
+
+PG_FUNCTION_INFO_V1(sluice_pause);
+Datum sluice_pause(PG_FUNCTION_ARGS) {
+    set_paused(text_to_cstring(PG_GETARG_TEXT_PP(0)), true);
+    PG_RETURN_VOID();
+}
+
+PG_FUNCTION_INFO_V1(sluice_resume);
+Datum sluice_resume(PG_FUNCTION_ARGS) {
+    set_paused(text_to_cstring(PG_GETARG_TEXT_PP(0)), false);
+    PG_RETURN_VOID();
+}
+
+PG_FUNCTION_INFO_V1(sluice_cursor_position);
+Datum sluice_cursor_position(PG_FUNCTION_ARGS) {
+    const char *name = text_to_cstring(PG_GETARG_TEXT_PP(0));
+    MemoryContext caller = CurrentMemoryContext;
+    SPI_connect();
+    const Pipeline *pipeline = find_pipeline(name);
+    MemoryContextSwitchTo(caller);
+    const int64 position = pipeline->position.position;
+    const char *json = psprintf("{\"cursor\": \"sequence\", \"order_value\": %s}",
+                                position == nothing_read ? "null" : psprintf(INT64_FORMAT, position));
+    const Datum result = DirectFunctionCall1(jsonb_in, CStringGetDatum(json));
+    SPI_finish();
+    return result;
+}
+
+PG_FUNCTION_INFO_V1(sluice_is_running);
+Datum sluice_is_running(PG_FUNCTION_ARGS) { PG_RETURN_BOOL(pipeline_lock_holder(PG_GETARG_INT32(0)) != 0); }
+
+} // extern "C"

@@ -1,0 +1,60 @@
+// Pipelines: named, owned definitions in the catalog.
+#pragma once
+
+#include "postgres.hpp"
+
+#include "names.hpp"
+#include "sequence.hpp"
+
+namespace sluice {
+
+struct Pipeline {
+    int32 id;
+    const char *name;
+    const char *kind;
+    Oid owner;
+    RelationReference source;
+    const char *document;
+    const char *mapping;
+    const char *order_by;
+    int batch_size; // 0: automatic
+    bool paused;
+    const char *time_zone, *date_style, *interval_style, *search_path;
+    SequencePosition position;
+};
+
+// find_pipeline loads a pipeline (inside an SPI connection), in CurrentMemoryContext. It raises 42704 with the nearest name
+// when there is none and 42501 when the current user is not its owner or a member of the owning role.
+Pipeline *find_pipeline(const char *name);
+
+// find_visible_pipeline loads a pipeline by its identity; NULL when there is none that the current user may see.
+Pipeline *find_visible_pipeline(int32 id);
+
+// pipeline_source resolves the source; a source that is gone, or was made again, is refused with the remedy.
+Oid pipeline_source(const Pipeline *pipeline);
+
+// A new definition, checked by its kind.
+struct NewPipeline {
+    const char *name;
+    const char *kind;
+    Oid source;
+    const char *document;
+    const char *mapping;
+    const char *order_by;
+    int batch_size;
+    SequencePosition position;
+};
+
+void insert_pipeline(const NewPipeline *pipeline);
+
+// store_sequence_position writes how far a batch of `rows` source rows has come.
+void store_sequence_position(int32 pipeline, const SequencePosition *position, int64 rows);
+
+// The pipeline's lock: whoever holds it runs (or drops) the pipeline. It belongs to the session or to the transaction.
+bool try_pipeline_lock(int32 pipeline, bool session);
+void release_pipeline_lock(int32 pipeline);
+int pipeline_lock_holder(int32 pipeline); // the process, or 0
+
+[[noreturn]] void argument_error(const char *argument, const char *what, const char *hint);
+
+} // namespace sluice

@@ -1,0 +1,33 @@
+-- Pipelines: looking them up, altering and dropping them.
+
+CREATE FUNCTION sluice.alter_pipeline(name text, mapping json DEFAULT NULL, batch_size int DEFAULT NULL) RETURNS void
+LANGUAGE C AS 'MODULE_PATHNAME', 'sluice_alter_pipeline';
+COMMENT ON FUNCTION sluice.alter_pipeline(text, json, int) IS 'change a pipeline; null arguments leave things as they are';
+
+CREATE FUNCTION sluice.drop_pipeline(name text) RETURNS void
+LANGUAGE C STRICT AS 'MODULE_PATHNAME', 'sluice_drop_pipeline';
+COMMENT ON FUNCTION sluice.drop_pipeline(text) IS 'drop a pipeline with its position and history; its targets stay';
+
+CREATE FUNCTION sluice.pause(name text) RETURNS void
+LANGUAGE C STRICT AS 'MODULE_PATHNAME', 'sluice_pause';
+COMMENT ON FUNCTION sluice.pause(text) IS 'pause a pipeline: its runs do nothing until it is resumed';
+
+CREATE FUNCTION sluice.resume(name text) RETURNS void
+LANGUAGE C STRICT AS 'MODULE_PATHNAME', 'sluice_resume';
+COMMENT ON FUNCTION sluice.resume(text) IS 'resume a paused pipeline';
+
+CREATE FUNCTION sluice.cursor_position(name text) RETURNS jsonb
+LANGUAGE C STRICT AS 'MODULE_PATHNAME', 'sluice_cursor_position';
+COMMENT ON FUNCTION sluice.cursor_position(text) IS 'up to where a pipeline has read its source';
+
+CREATE FUNCTION sluice.pending(name text) RETURNS bigint
+LANGUAGE C STRICT AS 'MODULE_PATHNAME', 'sluice_pending';
+COMMENT ON FUNCTION sluice.pending(text) IS 'source rows, as visible now, that a pipeline has not loaded yet';
+
+-- The owner of a pipeline is the owner of its anchor, the type sluice.pipeline_<id>. So ALTER ... OWNER, REASSIGN OWNED,
+-- DROP OWNED, DROP ROLE and dumps treat pipelines as they treat any other object.
+CREATE FUNCTION sluice.pipeline_owner(pipeline_id int) RETURNS oid
+LANGUAGE sql STABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+RETURN (SELECT t.typowner FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace
+        WHERE n.nspname = 'sluice' AND t.typname = 'pipeline_' || pipeline_id);
+COMMENT ON FUNCTION sluice.pipeline_owner(int) IS 'owner of a pipeline; null when its anchor was dropped';

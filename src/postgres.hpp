@@ -1,0 +1,202 @@
+// The one door to the server's headers, and the one place that knows the differences between PostgreSQL 14 and 18.
+//
+// Every file that talks to the server includes this first (before any C++ header: the server redefines printf and
+// friends). Files that hold pure C++ which may throw (json_text.cpp) never include it: see bridge.hpp.
+#pragma once
+
+extern "C" {
+#include "postgres.h"
+
+#include "access/attmap.h"
+#include "access/genam.h"
+#include "access/heapam.h"
+#include "access/htup_details.h"
+#include "access/relation.h"
+#include "access/sysattr.h"
+#include "access/table.h"
+#include "access/tableam.h"
+#include "access/xact.h"
+#include "access/xlog.h"
+#include "catalog/dependency.h"
+#include "catalog/namespace.h"
+#include "catalog/objectaddress.h"
+#include "catalog/partition.h"
+#include "catalog/pg_am.h"
+#include "catalog/pg_attrdef.h"
+#include "catalog/pg_authid.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_collation.h"
+#include "catalog/pg_inherits.h"
+#include "catalog/pg_namespace.h"
+#include "catalog/pg_proc.h"
+#include "catalog/pg_sequence.h"
+#include "catalog/pg_subscription_rel.h"
+#include "catalog/pg_trigger.h"
+#include "catalog/pg_type.h"
+#include "commands/defrem.h"
+#include "commands/dbcommands.h"
+#include "commands/sequence.h"
+#include "commands/trigger.h"
+#include "common/int.h"
+#include "executor/executor.h"
+#include "executor/spi.h"
+#include "executor/tuptable.h"
+#include "fmgr.h"
+#include "foreign/fdwapi.h"
+#include "funcapi.h"
+#include "mb/pg_wchar.h"
+#include "miscadmin.h"
+#include "nodes/makefuncs.h"
+#include "nodes/nodeFuncs.h"
+#include "optimizer/optimizer.h"
+#include "parser/parse_coerce.h"
+#include "parser/parse_node.h"
+#include "parser/parse_relation.h"
+#include "parser/parse_type.h"
+#include "parser/parsetree.h"
+#include "parser/scansup.h"
+#include "pgstat.h"
+#include "rewrite/rewriteHandler.h"
+#include "storage/lmgr.h"
+#include "storage/lock.h"
+#include "storage/proc.h"
+#include "storage/procarray.h"
+#include "storage/sinvaladt.h"
+#include "tcop/tcopprot.h"
+#include "tcop/utility.h"
+#include "utils/acl.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/date.h"
+#include "utils/datetime.h"
+#include "utils/datum.h"
+#include "utils/expandeddatum.h"
+#include "utils/fmgroids.h"
+#include "utils/formatting.h"
+#include "utils/guc.h"
+#include "utils/inval.h"
+#include "utils/json.h"
+#include "utils/jsonb.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/numeric.h"
+#include "utils/partcache.h"
+#include "utils/rel.h"
+#include "utils/relcache.h"
+#include "utils/rls.h"
+#include "utils/ruleutils.h"
+#include "utils/snapmgr.h"
+#include "utils/syscache.h"
+#include "utils/timestamp.h"
+#include "utils/tuplestore.h"
+#include "utils/typcache.h"
+#include "utils/varlena.h"
+#include "executor/nodeModifyTable.h"
+#include "executor/execPartition.h"
+#include "partitioning/partdesc.h"
+#if PG_VERSION_NUM >= 160000
+#include "nodes/miscnodes.h"
+#endif
+}
+
+namespace sluice {
+
+// exec_insert_index_tuples makes the index entries of one inserted row; it returns the indexes to be checked again later.
+inline List *exec_insert_index_tuples(ResultRelInfo *relation, TupleTableSlot *slot, EState *estate) {
+#if PG_VERSION_NUM >= 160000
+    return ExecInsertIndexTuples(relation, slot, estate, false, false, NULL, NIL, false);
+#else
+    return ExecInsertIndexTuples(relation, slot, estate, false, false, NULL, NIL);
+#endif
+}
+
+// check_valid_insert_target refuses what an INSERT could not write to (a view without INSTEAD OF trigger, a sequence ...).
+inline void check_valid_insert_target(ResultRelInfo *relation) {
+#if PG_VERSION_NUM >= 180000
+    CheckValidResultRel(relation, CMD_INSERT, ONCONFLICT_NONE, NIL);
+#elif PG_VERSION_NUM >= 170000
+    CheckValidResultRel(relation, CMD_INSERT, NIL);
+#else
+    CheckValidResultRel(relation, CMD_INSERT);
+#endif
+}
+
+// root_to_partition_map tells how a row of the partitioned root becomes a row of this partition; NULL when they agree.
+inline TupleConversionMap *root_to_partition_map(ResultRelInfo *relation, EState *estate) {
+#if PG_VERSION_NUM >= 160000
+    return ExecGetRootToChildMap(relation, estate);
+#else
+    (void)estate;
+    return relation->ri_RootToPartitionMap;
+#endif
+}
+
+// An InsertRangeTable is the range table of INSERTs into several relations at once.
+struct InsertRangeTable {
+    List *entries;
+    List *permissions;
+};
+
+// add_insert_target adds a relation; `columns` (attribute numbers, offset as the server does) are those to be filled.
+inline void add_insert_target(InsertRangeTable *range, Relation relation, Bitmapset *columns) {
+    RangeTblEntry *entry = makeNode(RangeTblEntry);
+    entry->rtekind = RTE_RELATION;
+    entry->relid = RelationGetRelid(relation);
+    entry->relkind = relation->rd_rel->relkind;
+    entry->rellockmode = RowExclusiveLock;
+    range->entries = lappend(range->entries, entry);
+#if PG_VERSION_NUM >= 160000
+    RTEPermissionInfo *permission = addRTEPermissionInfo(&range->permissions, entry);
+    permission->requiredPerms = ACL_INSERT;
+    permission->insertedCols = columns;
+#else
+    entry->requiredPerms = ACL_INSERT;
+    entry->insertedCols = columns;
+#endif
+}
+
+// init_insert_range_table checks the INSERT privileges and hands the range table to the executor.
+inline void init_insert_range_table(EState *estate, InsertRangeTable *range) {
+#if PG_VERSION_NUM >= 160000
+    ExecCheckPermissions(range->entries, range->permissions, true);
+#if PG_VERSION_NUM >= 180000
+    ExecInitRangeTable(estate, range->entries, range->permissions, bms_add_range(NULL, 1, list_length(range->entries)));
+#else
+    ExecInitRangeTable(estate, range->entries, range->permissions);
+#endif
+#else
+    ExecCheckRTPerms(range->entries, true);
+    ExecInitRangeTable(estate, range->entries);
+#endif
+}
+
+// parse_datetime_strictly reads text by a to_timestamp format and refuses what is left over; the type follows the format.
+inline Datum parse_datetime_strictly(text *value, text *format, Oid *type, int32 *typmod, int *zone) {
+    return parse_datetime(value, format, DEFAULT_COLLATION_OID, true, type, typmod, zone, NULL);
+}
+
+// A lock holder: a virtual transaction (backend, number), or a prepared one (no backend, its transaction id).
+inline int holder_backend(const VirtualTransactionId &holder) {
+#if PG_VERSION_NUM >= 170000
+    return holder.procNumber;
+#else
+    return holder.backendId;
+#endif
+}
+#if PG_VERSION_NUM >= 170000
+constexpr int no_backend = INVALID_PROC_NUMBER;
+#else
+constexpr int no_backend = InvalidBackendId;
+#endif
+
+inline PGPROC *backend_process(int backend) {
+#if PG_VERSION_NUM >= 170000
+    return ProcNumberGetProc(backend);
+#else
+    return BackendIdGetProc(backend);
+#endif
+}
+
+inline bool owns_or_is_member(Oid role) { return has_privs_of_role(GetUserId(), role); }
+
+} // namespace sluice

@@ -1,0 +1,482 @@
+// Running a pipeline: batches until nothing new is left.
+//
+// A batch is one transaction (in a procedure called outside a transaction block) and inside it one subtransaction:
+//
+//   lock the pipeline -> [ as its owner: sample the cursor, read, shred, write, fire deferred triggers ]
+//                     -> move the position and the run's counts -> commit
+//
+// so rows, position and record become durable together or not at all. An error or a cancel rolls the subtransaction back;
+// what is left of the transaction records the failed run, commits, and the error goes on. A session that dies leaves
+// nothing of its batch; the run's row still says "running", which is shown as failed since nobody holds the lock, and
+// mended by the next run.
+//
+// The pipeline's lock belongs to the session in a procedure (it must outlive the commits) and to the transaction inside a
+// transaction block (the position that the batch moved is not to be read by others before the commit).
+#include "postgres.hpp"
+
+#include "catalog.hpp"
+#include "document.hpp"
+#include "mapping.hpp"
+#include "pipeline.hpp"
+#include "rights.hpp"
+#include "run.hpp"
+#include "shred.hpp"
+#include "source.hpp"
+
+namespace sluice {
+
+constexpr int automatic_batch_size = 10000;
+
+enum class BatchEnd : uint8_t { Idle, More, Last };
+
+struct RunCounts {
+    int64 batches, source_rows, inserted, nulled;
+};
+
+struct Run {
+    Pipeline *pipeline;
+    bool atomic;
+    RunOptions options;
+    int64 run_id; // 0 until it has something to do
+    bool recorded;
+    TimestampTz started_at;
+    RunCounts counts; // of all batches that are done
+    MemoryContext memory, planned, batch, document;
+    // the plan, good as long as no relation changes
+    uint64 planned_at;
+    Oid source;
+    Oid sequence;
+    ShredPlan *plan;
+    SourceReader *reader;
+    DocumentReader documents;
+    int64 expected; // source rows that the run is about to load, for its progress
+    TimestampTz shown_at;
+};
+
+// ---- planning
+
+static uint64 relation_changes = 1;
+
+static void note_relation_change(Datum, Oid) { relation_changes++; }
+
+void watch_relation_changes() { CacheRegisterRelcacheCallback(note_relation_change, 0); }
+
+static Oid document_type(Relation source, const char *document) {
+    const AttrNumber number = get_attnum(RelationGetRelid(source), document);
+    if (number <= 0)
+        ereport(ERROR, (errcode(ERRCODE_UNDEFINED_COLUMN), errmsg("document column \"%s\" of source %s does not exist", document,
+                                                                  relation_name(RelationGetRelid(source))),
+                        errhint("It was renamed or dropped. Create the pipeline again.")));
+    return getBaseType(TupleDescAttr(RelationGetDescr(source), number - 1)->atttypid);
+}
+
+// plan_run looks everything up: at the start of a run, and again when a relation changed under it.
+static void plan_run(Run *run) {
+    if (run->plan && run->planned_at == relation_changes)
+        return;
+    run->plan = NULL;
+    MemoryContextReset(run->planned);
+    run->planned_at = relation_changes;
+    MemoryContext before = MemoryContextSwitchTo(run->planned);
+    run->source = pipeline_source(run->pipeline);
+    Relation source = relation_open(run->source, AccessShareLock);
+    run->sequence = check_sequence_source(source, run->pipeline->order_by);
+    ShredPlan *plan = plan_shred(read_mapping(run->pipeline->mapping, strlen(run->pipeline->mapping)), source);
+    run->reader = prepare_reader(source, run->pipeline->document, run->pipeline->order_by, plan->source_columns, plan->source_column_count);
+    open_document_reader(&run->documents, document_type(source, run->pipeline->document), run->planned);
+    relation_close(source, NoLock);
+    run->plan = plan;
+    MemoryContextSwitchTo(before);
+}
+
+// ---- one batch
+
+static int64 batch_limit(const Run *run) {
+    if (run->options.batch_size > 0)
+        return run->options.batch_size;
+    return run->pipeline->batch_size > 0 ? run->pipeline->batch_size : automatic_batch_size;
+}
+
+// load_rows reads, shreds and writes up to `limit` rows above `after`; it returns how many, and the number of the last.
+static int64 load_rows(Run *run, int64 after, int64 upto, int64 limit, int64 *last, RunCounts *counts) {
+    Shredder shredder{};
+    shredder.plan = run->plan;
+    shredder.source = run->source;
+    shredder.order_by = run->pipeline->order_by;
+    shredder.run_id = run->run_id;
+    shredder.loaded_at = GetCurrentTransactionStartTimestamp();
+    open_reader(run->reader, after, upto, limit);
+    begin_shredding(&shredder);
+    int64 rows = 0;
+    SourceRow row{};
+    while (read_row(run->reader, &row)) {
+        rows++;
+        *last = row.order_value;
+        if (row.document_is_null)
+            continue;
+        shredder.row = &row;
+        MemoryContextSwitchTo(run->document);
+        shred_document(&shredder, &row, read_document(&run->documents, row.document));
+        MemoryContextSwitchTo(run->batch);
+        MemoryContextReset(run->document);
+    }
+    counts->inserted += finish_shredding(&shredder);
+    counts->nulled += shredder.nulled;
+    counts->source_rows += rows;
+    close_reader(run->reader);
+    return rows;
+}
+
+static int64 new_run_id() {
+    const Parameters none{};
+    catalog_execute("SELECT pg_catalog.nextval('sluice.run_log_run_id_seq')", &none);
+    bool is_null;
+    const int64 id = result_int(0, 1, &is_null);
+    free_result();
+    return id;
+}
+
+// note_foreign_numbers tells of rows above what the sequence has reached: they were given their numbers by hand, and are
+// not read before the sequence passes them.
+static void note_foreign_numbers(const Run *run) {
+    int64 highest;
+    if (!run->reader->indexed || !highest_number(run->source, run->pipeline->order_by, &highest))
+        return;
+    const int64 last = sequence_last_value(run->sequence);
+    if (highest > last)
+        ereport(WARNING, (errmsg("source %s has a row with %s = " INT64_FORMAT ", but its sequence stands at " INT64_FORMAT,
+                                 relation_name(run->source), quote_identifier(run->pipeline->order_by), highest, last),
+                          errdetail("Numbers not drawn from the sequence are read only when it has passed them."),
+                          errhint("Run SELECT setval(%s, " INT64_FORMAT ").", quote_literal_cstr(relation_name(run->sequence)), highest)));
+}
+
+static const char *final_status(BatchEnd end, const Run *run) {
+    return end == BatchEnd::More && !(run->options.max_batches > 0 && run->counts.batches >= run->options.max_batches) ? "running" : "succeeded";
+}
+
+// record_run writes the run's row as it stands: its first record also ends what a dead session left "running".
+static void record_run(Run *run, const char *status, const char *error) {
+    Parameters parameters{};
+    add_int(&parameters, run->run_id);
+    add_int(&parameters, run->pipeline->id);
+    add_text(&parameters, status);
+    add_value(&parameters, TIMESTAMPTZOID, TimestampTzGetDatum(run->started_at));
+    if (strcmp(status, "running") == 0)
+        add_null(&parameters, TIMESTAMPTZOID);
+    else
+        add_value(&parameters, TIMESTAMPTZOID, TimestampTzGetDatum(GetCurrentTimestamp()));
+    add_int(&parameters, run->counts.batches);
+    add_int(&parameters, run->counts.source_rows);
+    add_int(&parameters, run->counts.inserted);
+    add_int(&parameters, run->counts.nulled);
+    add_text(&parameters, error);
+    if (!run->recorded) {
+        catalog_execute("UPDATE sluice.run_log SET status = 'failed', finished_at = pg_catalog.now(), "
+                        "error = 'the session ended before the run did; what its batches committed is kept' "
+                        "WHERE pipeline_id = $2::int AND status = 'running' AND run_id <> $1",
+                        &parameters);
+        catalog_execute("INSERT INTO sluice.run_log (run_id, pipeline_id, status, started_at, finished_at, batches, source_rows, inserted, nulled, error) "
+                        "VALUES ($1, $2::int, $3, $4, $5, $6, $7, $8, $9, $10)",
+                        &parameters);
+        return;
+    }
+    catalog_execute("UPDATE sluice.run_log SET status = $3, started_at = $4, finished_at = $5, batches = $6, source_rows = $7, inserted = $8, "
+                    "nulled = $9, error = $10 WHERE run_id = $1 AND pipeline_id = $2::int",
+                    &parameters);
+}
+
+// record_nothing keeps one row for runs in a row that found nothing new (or were skipped), and counts them in it.
+static void record_nothing(const Run *run, const char *status) {
+    Parameters parameters{};
+    add_int(&parameters, run->pipeline->id);
+    add_text(&parameters, status);
+    add_value(&parameters, TIMESTAMPTZOID, TimestampTzGetDatum(run->started_at));
+    const uint64 updated = catalog_execute(
+        "UPDATE sluice.run_log SET started_at = $3, finished_at = pg_catalog.clock_timestamp(), idle_runs = idle_runs + 1 "
+        "WHERE run_id = (SELECT run_id FROM sluice.run_log WHERE pipeline_id = $1::int ORDER BY run_id DESC LIMIT 1) "
+        "AND status = $2 AND source_rows = 0",
+        &parameters);
+    if (updated == 0)
+        catalog_execute("INSERT INTO sluice.run_log (pipeline_id, status, started_at, finished_at) "
+                        "VALUES ($1::int, $2, $3, pg_catalog.clock_timestamp())",
+                        &parameters);
+}
+
+// store_idle_sample keeps who is writing though nothing could be read: the next run then knows what lies above them.
+static void store_idle_sample(Run *run, const SequencePosition *position, const SequenceSample *sample) {
+    if (sample->changed && sample->last != nothing_read && sample->last > position->position)
+        store_sequence_position(run->pipeline->id, position, 0);
+}
+
+// work_batch does one batch: everything between its begin and its commit.
+static BatchEnd work_batch(Run *run) {
+    PushActiveSnapshot(GetTransactionSnapshot());
+    const OwnerScope owner = enter_owner(run->pipeline, run->atomic);
+    const bool first = run->plan == NULL;
+    plan_run(run);
+    SequencePosition position = run->pipeline->position;
+    const SequenceSample sample = sample_sequence(run->sequence, &position);
+    if (first)
+        check_sequence_position(run->sequence, &position, sample.last, run->source);
+    position.filenode = sequence_filenode(run->sequence);
+    position.home = this_home();
+    // The order is what makes it safe: first the sample, then a new snapshot to read by.
+    PopActiveSnapshot();
+    PushActiveSnapshot(GetTransactionSnapshot());
+    BatchEnd end = BatchEnd::Idle;
+    RunCounts counts = run->counts;
+    const int64 before = counts.source_rows;
+    if (sample.safe > position.position) {
+        if (!run->run_id)
+            run->run_id = new_run_id();
+        if (!run->counts.batches)
+            run->expected = position.position == nothing_read ? sample.last : sample.last - position.position;
+        const int64 limit = batch_limit(run);
+        int64 last = position.position;
+        const int64 rows = load_rows(run, position.position, sample.safe, limit, &last, &counts);
+        end = rows < limit ? BatchEnd::Last : BatchEnd::More;
+        position.position = end == BatchEnd::Last ? sample.safe : last;
+        counts.batches += rows > 0;
+        if (end == BatchEnd::Last)
+            note_foreign_numbers(run);
+    }
+    leave_owner(&owner);
+    if (end == BatchEnd::Idle) {
+        store_idle_sample(run, &position, &sample);
+    } else {
+        store_sequence_position(run->pipeline->id, &position, counts.source_rows - before);
+        run->counts = counts;
+        if (counts.source_rows > 0)
+            record_run(run, final_status(end, run), NULL);
+    }
+    PopActiveSnapshot();
+    MemoryContextSwitchTo(run->memory);
+    SequencePosition *kept = &run->pipeline->position;
+    const Holder *holders = position.holders;
+    *kept = position;
+    kept->holders = static_cast<Holder *>(palloc0(sizeof(Holder) * (position.holder_count + 1)));
+    memcpy(kept->holders, holders, sizeof(Holder) * position.holder_count);
+    kept->home = pstrdup(position.home);
+    return end;
+}
+
+static void start_batch(Run *run) {
+    MemoryContextReset(run->batch);
+    MemoryContextReset(run->document);
+    MemoryContextSwitchTo(run->batch);
+}
+
+static const char *error_report(const ErrorData *error) {
+    StringInfoData report;
+    initStringInfo(&report);
+    appendStringInfo(&report, "%s: %s", unpack_sql_state(error->sqlerrcode), error->message);
+    if (error->detail)
+        appendStringInfo(&report, "\nDETAIL: %s", error->detail);
+    if (error->hint)
+        appendStringInfo(&report, "\nHINT: %s", error->hint);
+    if (error->context)
+        appendStringInfo(&report, "\nCONTEXT: %s", error->context);
+    constexpr int most = 8000;
+    return report.len > most ? pnstrdup(report.data, pg_mbcliplen(report.data, report.len, most)) : report.data;
+}
+
+// record_failure commits that the run failed, in what is left of the transaction after its batch was rolled back.
+static void record_failure(Run *run, const ErrorData *error) {
+    PushActiveSnapshot(GetTransactionSnapshot());
+    if (!run->run_id)
+        run->run_id = new_run_id();
+    record_run(run, error->sqlerrcode == ERRCODE_QUERY_CANCELED ? "canceled" : "failed", error_report(error));
+    PopActiveSnapshot();
+    MemoryContextSwitchTo(run->memory);
+    SPI_commit();
+}
+
+// guarded_batch is work_batch in a subtransaction, so that its failure can be recorded before it goes on.
+static BatchEnd guarded_batch(Run *run) {
+    ResourceOwner resources = CurrentResourceOwner;
+    const int64 run_id = run->run_id;
+    volatile BatchEnd end = BatchEnd::Idle;
+    BeginInternalSubTransaction(NULL);
+    start_batch(run);
+    PG_TRY();
+    {
+        end = work_batch(run);
+        ReleaseCurrentSubTransaction();
+        MemoryContextSwitchTo(run->memory);
+        CurrentResourceOwner = resources;
+    }
+    PG_CATCH();
+    {
+        MemoryContextSwitchTo(run->memory);
+        ErrorData *error = CopyErrorData();
+        FlushErrorState();
+        RollbackAndReleaseCurrentSubTransaction();
+        MemoryContextSwitchTo(run->memory);
+        CurrentResourceOwner = resources;
+        run->run_id = run_id;
+        record_failure(run, error);
+        ReThrowError(error);
+    }
+    PG_END_TRY();
+    return end;
+}
+
+// ---- the run
+
+static void show_progress(Run *run, bool last) {
+    const TimestampTz now = GetCurrentTimestamp();
+    if (!run->options.progress || (!last && !TimestampDifferenceExceeds(run->shown_at, now, 1000)))
+        return;
+    run->shown_at = now;
+    const double seconds = Max(0.001, (now - run->started_at) / 1e6);
+    const double rate = run->counts.source_rows / seconds;
+    const int64 left = Max(static_cast<int64>(0), run->expected - run->counts.source_rows);
+    if (last)
+        ereport(INFO, (errmsg("%s: " INT64_FORMAT " source rows in %.1f s, %.0f rows/s", run->pipeline->name, run->counts.source_rows, seconds, rate)));
+    else
+        ereport(INFO, (errmsg("%s: " INT64_FORMAT " of about " INT64_FORMAT " source rows, %.0f rows/s, %.0f s left", run->pipeline->name,
+                              run->counts.source_rows, Max(run->expected, run->counts.source_rows), rate, left / Max(rate, 1.0))));
+}
+
+static bool run_ends(const Run *run, BatchEnd end) {
+    return end != BatchEnd::More || (run->options.max_batches > 0 && run->counts.batches >= run->options.max_batches);
+}
+
+// finish_idle ends a run whose last look found nothing: one without work, or one that had worked to the last row.
+static void finish_idle(Run *run) {
+    PushActiveSnapshot(GetTransactionSnapshot());
+    if (run->recorded)
+        record_run(run, "succeeded", NULL);
+    else
+        record_nothing(run, "succeeded");
+    PopActiveSnapshot();
+    MemoryContextSwitchTo(run->memory);
+}
+
+static void run_batches(Run *run) {
+    for (;;) {
+        BatchEnd end;
+        if (run->atomic) {
+            start_batch(run);
+            end = work_batch(run);
+        } else {
+            end = guarded_batch(run);
+        }
+        run->recorded = run->recorded || run->counts.source_rows > 0;
+        if (end == BatchEnd::Idle || (run_ends(run, end) && !run->recorded))
+            finish_idle(run);
+        if (!run->atomic)
+            SPI_commit();
+        MemoryContextSwitchTo(run->memory);
+        show_progress(run, run_ends(run, end));
+        if (run_ends(run, end))
+            return;
+        CHECK_FOR_INTERRUPTS();
+    }
+}
+
+// Pipelines that this session is running at this moment: a trigger of a target may come back here.
+static int32 in_flight[16];
+static int in_flight_count = 0;
+
+static bool is_in_flight(int32 pipeline) {
+    for (int i = 0; i < in_flight_count; i++)
+        if (in_flight[i] == pipeline)
+            return true;
+    return false;
+}
+
+static void run_locked(Run *run) {
+    const bool session = !run->atomic;
+    in_flight[in_flight_count++] = run->pipeline->id;
+    PG_TRY();
+    {
+        run_batches(run);
+    }
+    PG_CATCH();
+    {
+        in_flight_count--;
+        if (session)
+            release_pipeline_lock(run->pipeline->id);
+        PG_RE_THROW();
+    }
+    PG_END_TRY();
+    in_flight_count--;
+    if (session)
+        release_pipeline_lock(run->pipeline->id);
+}
+
+static bool start_run(Run *run, const char *name) {
+    PushActiveSnapshot(GetTransactionSnapshot());
+    run->pipeline = find_pipeline(name);
+    bool ready = false;
+    if (run->pipeline->paused) {
+        ereport(NOTICE, (errmsg("pipeline \"%s\" is paused", name), errhint("Run SELECT sluice.resume(%s).", quote_literal_cstr(name))));
+    } else if (is_in_flight(run->pipeline->id) || in_flight_count == lengthof(in_flight) ||
+               !try_pipeline_lock(run->pipeline->id, !run->atomic)) {
+        ereport(NOTICE, (errmsg("pipeline \"%s\" is already running", name),
+                         errdetail("Process %d runs it.", is_in_flight(run->pipeline->id) ? MyProcPid : pipeline_lock_holder(run->pipeline->id))));
+        record_nothing(run, "skipped");
+    } else {
+        ready = true;
+    }
+    PopActiveSnapshot();
+    MemoryContextSwitchTo(run->memory);
+    return ready;
+}
+
+// reload reads the definition again now that the lock is held: another run may have moved the position since.
+static void reload(Run *run, const char *name) {
+    const int32 id = run->pipeline->id;
+    PG_TRY();
+    {
+        PushActiveSnapshot(GetTransactionSnapshot());
+        run->pipeline = find_pipeline(name);
+        PopActiveSnapshot();
+        if (run->pipeline->id != id)
+            ereport(ERROR, (errcode(ERRCODE_OBJECT_IN_USE), errmsg("pipeline \"%s\" was replaced while the run started", name),
+                            errhint("Run it again.")));
+    }
+    PG_CATCH();
+    {
+        if (!run->atomic)
+            release_pipeline_lock(id);
+        PG_RE_THROW();
+    }
+    PG_END_TRY();
+}
+
+static void require_read_committed() {
+    if (IsolationUsesXactSnapshot())
+        ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+                        errmsg("a pipeline cannot run in a %s transaction", XactIsoLevel == XACT_SERIALIZABLE ? "SERIALIZABLE" : "REPEATABLE READ"),
+                        errdetail("Its snapshot is older than the position: rows would be lost or loaded twice."),
+                        errhint("Use READ COMMITTED (SET default_transaction_isolation = 'read committed').")));
+}
+
+// run_pipeline runs inside an open SPI connection.
+RunResult run_pipeline(const char *name, const RunOptions *options, bool atomic) {
+    require_read_committed();
+    MemoryContext before = CurrentMemoryContext;
+    MemoryContext memory = AllocSetContextCreate(PortalContext ? PortalContext : CurrentMemoryContext, "sluice run", ALLOCSET_DEFAULT_SIZES);
+    MemoryContextSwitchTo(memory);
+    Run *run = static_cast<Run *>(palloc0(sizeof(Run)));
+    run->memory = memory;
+    run->planned = AllocSetContextCreate(memory, "sluice plan", ALLOCSET_DEFAULT_SIZES);
+    run->batch = AllocSetContextCreate(memory, "sluice batch", ALLOCSET_DEFAULT_SIZES);
+    run->document = AllocSetContextCreate(memory, "sluice rows of a document", ALLOCSET_DEFAULT_SIZES);
+    run->atomic = atomic;
+    run->options = *options;
+    run->started_at = run->shown_at = GetCurrentTimestamp();
+    name = pstrdup(name);
+    if (start_run(run, name)) {
+        reload(run, name);
+        run_locked(run);
+    }
+    const RunResult result{run->run_id, run->counts.source_rows, run->counts.inserted};
+    MemoryContextSwitchTo(before);
+    MemoryContextDelete(memory);
+    return result;
+}
+
+} // namespace sluice

@@ -1,0 +1,22 @@
+// Running a pipeline: batches until nothing new is left. See run.cpp.
+#pragma once
+
+#include "postgres.hpp"
+
+namespace sluice {
+
+struct RunOptions {
+    int batch_size;  // 0: as the pipeline says
+    int max_batches; // 0: no limit
+    bool progress;
+};
+
+struct RunResult {
+    int64 run_id, source_rows, inserted;
+};
+
+RunResult run_pipeline(const char *name, const RunOptions *options, bool atomic);
+
+void watch_relation_changes(); // once, when the library is loaded
+
+} // namespace sluice

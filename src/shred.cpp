@@ -1,0 +1,307 @@
+// See shred.hpp. The way of a document: each root table walks its `each` from the document; every match becomes a row and
+// at once, with its final values at hand, the starting point of the table's children.
+#include "shred.hpp"
+
+#include "names.hpp"
+
+namespace sluice {
+
+// What `each` matched: its value, and the key and position nearest to it.
+struct Item {
+    Value value;
+    const char *key;
+    uint32 key_length;
+    int64 index;
+};
+
+static void emit_row(Shredder *shredder, int table, const Item &item);
+
+// ---- where it is, for error messages
+
+// append_place writes the path of the current item, its [*] and .* filled in.
+static void append_place(StringInfo to, const Shredder *shredder, int table) {
+    const ShredTable *at = &shredder->plan->tables[table];
+    const Path &each = at->mapped->each;
+    if (each.from_item)
+        append_place(to, shredder, at->parent);
+    else
+        appendStringInfoChar(to, '$');
+    for (int i = 0; i < each.step_count; i++) {
+        const Step &step = each.steps[i];
+        const Place &place = at->places[i];
+        if (step.kind == StepKind::Key)
+            append_key_step(to, step.key, step.length);
+        else if (step.kind == StepKind::Item)
+            appendStringInfo(to, "[" INT64_FORMAT "]", step.index);
+        else if (step.kind == StepKind::EachItem)
+            appendStringInfo(to, "[" INT64_FORMAT "]", place.index);
+        else if (place.key)
+            append_key_step(to, place.key, place.key_length);
+    }
+}
+
+static void append_column_path(StringInfo to, const Shredder *shredder) {
+    const MappedColumn *mapped = shredder->column ? shredder->column->mapped : NULL;
+    if (mapped && mapped->form != ValueForm::Path && mapped->form != ValueForm::Key && mapped->form != ValueForm::Index)
+        return;
+    appendStringInfoString(to, ", path ");
+    if (!mapped || mapped->form != ValueForm::Path || mapped->path.from_item)
+        append_place(to, shredder, shredder->table);
+    if (!mapped)
+        return;
+    appendStringInfoString(to, mapped->form == ValueForm::Path ? mapped->path.text + (mapped->path.from_item ? 1 : 0)
+                               : mapped->form == ValueForm::Key ? " @key"
+                                                                : " @index");
+}
+
+static void error_context(void *argument) {
+    const Shredder *shredder = static_cast<const Shredder *>(argument);
+    if (shredder->writer && writer_flushing(shredder->writer)) {
+        errcontext("writing the rows of a batch into %s", relation_name(writer_flushing(shredder->writer)));
+        return;
+    }
+    if (!shredder->row)
+        return;
+    StringInfoData place;
+    initStringInfo(&place);
+    appendStringInfo(&place, "document of %s with %s = " INT64_FORMAT, relation_name(shredder->source), shredder->order_by, shredder->row->order_value);
+    if (shredder->table >= 0) {
+        append_column_path(&place, shredder);
+        appendStringInfoString(&place, shredder->column ? ", column " : ", table ");
+        appendStringInfoString(&place, relation_name(shredder->plan->tables[shredder->table].relation));
+        if (shredder->column)
+            appendStringInfo(&place, ".%s", quote_identifier(shredder->column->mapped->name));
+    }
+    errcontext("%s", place.data);
+}
+
+// ---- values
+
+static Value follow_step(const Step &step, const Value &from, const Item &item) {
+    switch (step.kind) {
+    case StepKind::Key:
+        return from.kind == ValueKind::Object ? value_member(from, step.key, step.length) : absent_value();
+    case StepKind::ItemKey:
+        return from.kind == ValueKind::Object ? value_member(from, item.key, item.key_length) : absent_value();
+    case StepKind::Item:
+        return from.kind == ValueKind::Array ? value_item(from, step.index) : absent_value();
+    default:
+        return absent_value();
+    }
+}
+
+static Value find_value(const Shredder *shredder, const Path &path, const Item &item) {
+    Value value = path.from_item ? item.value : shredder->document;
+    for (int i = 0; i < path.step_count; i++)
+        value = follow_step(path.steps[i], value, item);
+    return value;
+}
+
+static Value mapped_value(const Shredder *shredder, const MappedColumn *mapped, const Item &item) {
+    Value value{};
+    switch (mapped->form) {
+    case ValueForm::Key:
+        value.kind = ValueKind::String;
+        value.text = item.key;
+        value.length = item.key_length;
+        break;
+    case ValueForm::Index:
+        value.kind = ValueKind::Number;
+        value.form = NumberForm::Integer;
+        value.integer = item.index;
+        break;
+    default:
+        value = find_value(shredder, mapped->path, item);
+    }
+    for (int i = 0; i < mapped->null_if_count; i++)
+        if (values_equal(value, mapped->null_if[i]))
+            value.kind = ValueKind::Null;
+    return value;
+}
+
+static Datum convert_column(ShredColumn *column, const Value &value, bool *is_null) {
+    if (is_missing(value) && column->has_default) {
+        *is_null = false;
+        return column->default_value;
+    }
+    if (column->format && !is_missing(value))
+        return format_value(column->format, &column->conversion, value, is_null);
+    return convert_value(&column->conversion, value, is_null);
+}
+
+static bool is_value_error(int code) {
+    return ERRCODE_TO_CATEGORY(code) == ERRCODE_DATA_EXCEPTION || code == ERRCODE_DATATYPE_MISMATCH || code == ERRCODE_CHECK_VIOLATION ||
+           code == ERRCODE_NOT_NULL_VIOLATION || code == ERRCODE_INVALID_TEXT_REPRESENTATION;
+}
+
+// convert_or_null serves "on_error": "null": a value that does not fit becomes NULL. The subtransaction writes nothing.
+static Datum convert_or_null(Shredder *shredder, ShredColumn *column, const Value &value, bool *is_null) {
+    MemoryContext memory = CurrentMemoryContext;
+    ResourceOwner owner = CurrentResourceOwner;
+    Datum result = 0;
+    BeginInternalSubTransaction(NULL);
+    MemoryContextSwitchTo(memory);
+    PG_TRY();
+    {
+        result = convert_column(column, value, is_null);
+        ReleaseCurrentSubTransaction();
+        MemoryContextSwitchTo(memory);
+        CurrentResourceOwner = owner;
+    }
+    PG_CATCH();
+    {
+        MemoryContextSwitchTo(memory);
+        ErrorData *error = CopyErrorData();
+        FlushErrorState();
+        RollbackAndReleaseCurrentSubTransaction();
+        MemoryContextSwitchTo(memory);
+        CurrentResourceOwner = owner;
+        if (!is_value_error(error->sqlerrcode))
+            ReThrowError(error);
+        FreeErrorData(error);
+        *is_null = true;
+        result = 0;
+        shredder->nulled++;
+    }
+    PG_END_TRY();
+    return result;
+}
+
+static Datum column_value(Shredder *shredder, const ShredTable *table, ShredColumn *column, const Item &item, bool *is_null) {
+    *is_null = false;
+    switch (column->mapped->form) {
+    case ValueForm::Parent: {
+        const WriterRow parent = writer_returned(shredder->writer, table->parent);
+        *is_null = parent.nulls[column->other];
+        return coerce_value(&column->coercion, parent.values[column->other], is_null);
+    }
+    case ValueForm::SourceColumn:
+        *is_null = shredder->row->nulls[column->other];
+        return coerce_value(&column->coercion, shredder->row->columns[column->other], is_null);
+    case ValueForm::Run:
+        return coerce_value(&column->coercion, Int64GetDatum(shredder->run_id), is_null);
+    case ValueForm::LoadedAt:
+        return coerce_value(&column->coercion, TimestampTzGetDatum(shredder->loaded_at), is_null);
+    default: {
+        const Value value = mapped_value(shredder, column->mapped, item);
+        if (unlikely(column->mapped->null_on_error))
+            return convert_or_null(shredder, column, value, is_null);
+        return convert_column(column, value, is_null);
+    }
+    }
+}
+
+// ---- rows
+
+[[noreturn]] static void wrong_kind(const ShredTable *table, const Value &value, const char *wanted) {
+    ereport(ERROR, (errcode(ERRCODE_DATATYPE_MISMATCH),
+                    errmsg("\"each\" path %s meets %s where it expects %s", table->mapped->each.text, kind_name(value), wanted)));
+    pg_unreachable();
+}
+
+static void walk_each(Shredder *shredder, int index, int step_number, const Item &item);
+
+static void walk_all(Shredder *shredder, int index, int step_number, const Item &from) {
+    Place *place = &shredder->plan->tables[index].places[step_number];
+    const bool object = from.value.kind == ValueKind::Object;
+    Walk walk = walk_begin(from.value);
+    Item item = from;
+    for (item.index = 0; walk_next(&walk, &item.value); item.index++) {
+        if (object) {
+            item.key = place->key = walk.key;
+            item.key_length = place->key_length = walk.key_length;
+        }
+        place->index = item.index;
+        walk_each(shredder, index, step_number + 1, item);
+    }
+}
+
+// walk_each follows `each` from step `step_number` on; every match becomes a row.
+static void walk_each(Shredder *shredder, int index, int step_number, const Item &from) {
+    const ShredTable *table = &shredder->plan->tables[index];
+    const Path &each = table->mapped->each;
+    shredder->table = index;
+    shredder->column = NULL;
+    // Null items of an array are items; a null, or nothing, where `each` starts or goes on gives no rows.
+    if (is_missing(from.value) && (step_number == 0 || step_number < each.step_count))
+        return;
+    if (step_number == each.step_count) {
+        emit_row(shredder, index, from);
+        return;
+    }
+    const Step &step = each.steps[step_number];
+    const ValueKind kind = from.value.kind;
+    const bool wants_array = step.kind == StepKind::Item || step.kind == StepKind::EachItem;
+    if (kind != (wants_array ? ValueKind::Array : ValueKind::Object))
+        wrong_kind(table, from.value, wants_array ? "an array" : "an object");
+    if (step.kind == StepKind::EachItem || step.kind == StepKind::EachValue) {
+        walk_all(shredder, index, step_number, from);
+        return;
+    }
+    Item item = from;
+    item.value = follow_step(step, from.value, from);
+    if (step.kind == StepKind::ItemKey) {
+        table->places[step_number].key = from.key;
+        table->places[step_number].key_length = from.key_length;
+    }
+    if (!is_missing(item.value))
+        walk_each(shredder, index, step_number + 1, item);
+}
+
+static void emit_row(Shredder *shredder, int index, const Item &item) {
+    ShredTable *table = &shredder->plan->tables[index];
+    CHECK_FOR_INTERRUPTS();
+    const WriterRow row = writer_row(shredder->writer, index);
+    for (int i = 0; i < table->column_count; i++) {
+        ShredColumn *column = &table->columns[i];
+        shredder->column = column;
+        row.values[column->column] = column_value(shredder, table, column, item, &row.nulls[column->column]);
+    }
+    shredder->column = NULL;
+    writer_put(shredder->writer, index);
+    for (int i = 0; i < table->child_count; i++) {
+        const ShredTable *child = &shredder->plan->tables[table->children[i]];
+        Item start = item;
+        if (!child->mapped->each.from_item) {
+            start = Item{};
+            start.value = shredder->document;
+        }
+        walk_each(shredder, table->children[i], 0, start);
+    }
+}
+
+void begin_shredding(Shredder *shredder) {
+    const ShredPlan *plan = shredder->plan;
+    WriterTarget *targets = static_cast<WriterTarget *>(palloc(sizeof(WriterTarget) * plan->table_count));
+    for (int i = 0; i < plan->table_count; i++)
+        targets[i] = WriterTarget{plan->tables[i].relation, plan->tables[i].written, plan->tables[i].returned};
+    shredder->writer = writer_begin(targets, plan->table_count);
+    shredder->row = NULL;
+    shredder->nulled = 0;
+    shredder->context.callback = error_context;
+    shredder->context.arg = shredder;
+    shredder->context.previous = error_context_stack;
+    error_context_stack = &shredder->context;
+}
+
+void shred_document(Shredder *shredder, const SourceRow *row, const Value &document) {
+    shredder->row = row;
+    shredder->document = document;
+    shredder->table = -1;
+    shredder->column = NULL;
+    Item item{};
+    item.value = document;
+    for (int i = 0; i < shredder->plan->table_count; i++)
+        if (shredder->plan->tables[i].parent < 0)
+            walk_each(shredder, i, 0, item);
+    shredder->row = NULL;
+}
+
+int64 finish_shredding(Shredder *shredder) {
+    const int64 inserted = writer_finish(shredder->writer);
+    shredder->writer = NULL;
+    error_context_stack = shredder->context.previous;
+    return inserted;
+}
+
+} // namespace sluice

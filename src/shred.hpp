@@ -1,0 +1,83 @@
+// Shred: JSON documents into relational tables. A plan is a mapping tied to the tables as they are now; it reads a
+// document as a Value and puts rows to the writer, parents before their children.
+#pragma once
+
+#include "postgres.hpp"
+
+#include "convert.hpp"
+#include "mapping.hpp"
+#include "writer.hpp"
+
+namespace sluice {
+
+struct ShredColumn {
+    const MappedColumn *mapped;
+    int column; // attribute number - 1 in the target
+    Conversion conversion;
+    Format *format;
+    Coercion coercion;   // of what comes as an SQL value
+    int other;           // Parent: attribute number - 1 in the parent; SourceColumn: position among source_columns
+    Datum default_value; // converted
+    bool has_default;
+};
+
+// Where `each` stands: the position of one of its steps.
+struct Place {
+    const char *key;
+    uint32 key_length;
+    int64 index;
+};
+
+struct ShredTable {
+    const MappedTable *mapped;
+    Oid relation;
+    int parent; // position among the tables, or -1
+    int *children;
+    int child_count;
+    bool many; // may have more than one row a document
+    ShredColumn *columns; // those that take a value from here (not #serial, #default)
+    int column_count;
+    Bitmapset *written, *returned;
+    Place *places;
+};
+
+struct ShredPlan {
+    ShredTable *tables;
+    int table_count;
+    AttrNumber *source_columns; // columns of the source that #source.column asks for
+    int source_column_count;
+};
+
+// plan_shred ties a mapping to its tables; what does not fit raises an error with the place in the mapping.
+ShredPlan *plan_shred(const Mapping *mapping, Relation source);
+
+// One source row on its way.
+struct SourceRow {
+    int64 order_value;
+    Datum document;
+    bool document_is_null;
+    Datum *columns; // of source_columns
+    bool *nulls;
+};
+
+struct Shredder {
+    ShredPlan *plan;
+    Writer *writer;
+    Oid source;
+    const char *order_by;
+    int64 run_id;
+    TimestampTz loaded_at;
+    int64 nulled; // values that became null by "on_error": "null"
+    // where it is, for error messages
+    const SourceRow *row;
+    Value document;
+    int table;
+    const ShredColumn *column;
+    ErrorContextCallback context;
+};
+
+void begin_shredding(Shredder *shredder); // opens the writer and the error context
+void shred_document(Shredder *shredder, const SourceRow *row, const Value &document);
+int64 finish_shredding(Shredder *shredder); // number of rows inserted
+
+} // namespace sluice

@@ -1,0 +1,13 @@
+-- Shred: JSON documents into relational tables.
+
+CREATE FUNCTION sluice.create_shred(
+    name       text,
+    source     regclass,
+    document   name,
+    mapping    json,
+    cursor     text DEFAULT NULL,
+    order_by   text DEFAULT NULL,
+    batch_size int DEFAULT NULL
+) RETURNS void
+LANGUAGE C AS 'MODULE_PATHNAME', 'sluice_create_shred';
+COMMENT ON FUNCTION sluice.create_shred(text, regclass, name, json, text, text, int) IS 'create a pipeline that shreds JSON documents into relational tables';

@@ -1,0 +1,51 @@
+// The writer: rows into target tables, for every kind of pipeline, at the speed of COPY where the table allows it.
+//
+// A batch opens one Writer over all its targets. Rows are put one by one and leave in bundles:
+//   - direct: plain and partitioned tables go the way of the server's COPY: rows are buffered per leaf table and written
+//     by table_multi_insert, index entries made row by row. A leaf with BEFORE ROW triggers, a target with volatile
+//     defaults (they might look at the table) and foreign partitions are written row by row.
+//   - by query: foreign tables, views, tables with rules or with row-level security that applies to the owner, and tables
+//     that another extension plans for (Citus) collect their rows in a tuplestore; an INSERT ... SELECT writes it.
+// Either way the results are those of INSERT: defaults, identity, generated columns, checks, routing, triggers.
+//
+// All AFTER triggers (foreign keys among them) fire in writer_finish, when all rows of all targets are written; so
+// the order among targets does not matter to them.
+#pragma once
+
+#include "postgres.hpp"
+
+#include "convert.hpp"
+
+namespace sluice {
+
+struct Writer;
+
+struct WriterTarget {
+    Oid relation;
+    Bitmapset *written;  // attribute numbers that the caller fills
+    Bitmapset *returned; // attribute numbers whose final values the caller wants to read after writer_put
+};
+
+// What one table of a batch looks like to the caller.
+struct WriterRow {
+    Datum *values; // of the whole row, by attribute number - 1; defaults are there already
+    bool *nulls;
+};
+
+Writer *writer_begin(const WriterTarget *targets, int count);
+
+// writer_row gives the next row of a target to fill, its defaults evaluated. Values need to live until writer_put returns.
+WriterRow writer_row(Writer *writer, int target);
+
+// writer_put writes (or buffers) the row. Afterwards writer_returned gives the final values of the `returned` columns
+// (after BEFORE triggers and generated columns), allocated in CurrentMemoryContext where they had to be copied.
+void writer_put(Writer *writer, int target);
+WriterRow writer_returned(Writer *writer, int target);
+
+// writer_finish writes all that is buffered, fires the AFTER triggers and closes; it returns the number of rows inserted.
+int64 writer_finish(Writer *writer);
+
+// writer_flushing names the table into which buffered rows are being written at this moment (for error contexts).
+Oid writer_flushing(const Writer *writer);
+
+} // namespace sluice
