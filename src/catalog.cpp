@@ -50,6 +50,27 @@ uint64 catalog_execute(const char *statement, const Parameters *parameters) {
     return SPI_processed;
 }
 
+static SPIPlanPtr prepare_statement(const char *statement, Parameters *parameters) {
+    SPIPlanPtr plan = SPI_prepare(statement, parameters->count, parameters->types);
+    if (!plan || SPI_keepplan(plan) != 0)
+        elog(ERROR, "catalog statement could not be prepared: %s", SPI_result_code_string(SPI_result));
+    return plan;
+}
+
+uint64 catalog_prepared(CatalogStatement *prepared, const char *statement, const Parameters *parameters) {
+    MemoryContext memory = CurrentMemoryContext;
+    const CatalogScope scope = enter_catalog();
+    Parameters copy = *parameters;
+    if (!prepared->plan)
+        prepared->plan = prepare_statement(statement, &copy);
+    const int code = SPI_execute_plan(prepared->plan, copy.values, copy.nulls, false, 0);
+    if (code < 0)
+        elog(ERROR, "catalog statement failed: %s", SPI_result_code_string(code));
+    leave_catalog(&scope);
+    MemoryContextSwitchTo(memory);
+    return SPI_processed;
+}
+
 int64 result_int(uint64 row, int column, bool *is_null) {
     return DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, column, is_null));
 }

@@ -32,6 +32,12 @@ void add_value(Parameters *parameters, Oid type, Datum value);
 // catalog_execute runs a statement inside the caller's SPI connection; the result is in SPI_tuptable (free it).
 uint64 catalog_execute(const char *statement, const Parameters *parameters);
 
+// A CatalogStatement is planned once a session: for what every batch does.
+struct CatalogStatement {
+    SPIPlanPtr plan;
+};
+uint64 catalog_prepared(CatalogStatement *prepared, const char *statement, const Parameters *parameters);
+
 // Values of the row `row` of the last result.
 int64 result_int(uint64 row, int column, bool *is_null);
 char *result_text(uint64 row, int column); // by the type's output function; NULL for null

@@ -10,12 +10,13 @@ void lossy_error(const char *value, Oid type, int32 typmod) {
     pg_unreachable();
 }
 
-static ExprState *cast_expression(Oid from, int32 from_typmod, Oid to, int32 typmod, CoercionContext strength) {
+static ExprState *cast_expression(Oid from, int32 from_typmod, Oid to, int32 typmod, CoercionContext strength, bool *is_volatile) {
     CaseTestExpr *input = makeNode(CaseTestExpr);
     input->typeId = from;
     input->typeMod = from_typmod;
     input->collation = get_typcollation(from);
     Node *cast = coerce_to_target_type(NULL, reinterpret_cast<Node *>(input), from, to, typmod, strength, COERCE_IMPLICIT_CAST, -1);
+    *is_volatile = *is_volatile || (cast && contain_volatile_functions(cast));
     return cast ? ExecInitExpr(expression_planner(reinterpret_cast<Expr *>(cast)), NULL) : NULL;
 }
 
@@ -40,13 +41,13 @@ bool plan_coercion(Coercion *coercion, Oid from, int32 from_typmod, Oid to, int3
     coercion->typmod = typmod;
     if (from == to && (typmod < 0 || typmod == from_typmod))
         return true;
-    coercion->there = cast_expression(from, from_typmod, to, typmod, COERCION_ASSIGNMENT);
+    coercion->there = cast_expression(from, from_typmod, to, typmod, COERCION_ASSIGNMENT, &coercion->is_volatile);
     if (!coercion->there)
         return false;
     coercion->context = CreateStandaloneExprContext();
     if (may_lose(from, to, typmod)) {
         TypeCacheEntry *type = lookup_type_cache(from, TYPECACHE_EQ_OPR_FINFO);
-        coercion->back = cast_expression(to, typmod, from, -1, COERCION_EXPLICIT);
+        coercion->back = cast_expression(to, typmod, from, -1, COERCION_EXPLICIT, &coercion->is_volatile);
         fmgr_info_copy(&coercion->equal, &type->eq_opr_finfo, CurrentMemoryContext);
         coercion->collation = type->typcollation;
     }

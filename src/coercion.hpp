@@ -11,6 +11,7 @@ struct Coercion {
     int32 typmod;
     ExprState *there;  // NULL: nothing to do
     ExprState *back;   // for the comparison, or NULL
+    bool is_volatile;  // the cast calls a volatile function
     ExprContext *context;
     FmgrInfo equal;
     Oid collation;

@@ -31,7 +31,10 @@ bool SameKey(const Member &left, const Member &right) {
 
 class TreeBuilder final : public nlohmann::json_sax<Json> {
   public:
-    TreeBuilder(Arena *arena, const volatile int *stop, ParsedText *parsed) : arena_(arena), stop_(stop), parsed_(parsed) {}
+    TreeBuilder(Arena *arena, const volatile int *stop, ParsedText *parsed) : arena_(arena), stop_(stop), parsed_(parsed) {
+        stack_.reserve(128);
+        open_.reserve(16);
+    }
 
     bool null() override { return Scalar(NodeKind::Null, 0); }
     bool boolean(bool value) override { return Scalar(value ? NodeKind::True : NodeKind::False, 0); }

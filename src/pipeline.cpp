@@ -65,9 +65,9 @@ static void read_holders(SequencePosition *position, Datum array) {
 }
 
 // load_pipeline reads the pipeline that `condition` on $1 names; NULL when there is none with an owner.
-static Pipeline *load_pipeline(const char *condition, const Parameters *parameters) {
-    const uint64 found = catalog_execute(
-        psprintf("SELECT p.pipeline_id::bigint, p.name, p.kind, p.source_schema, p.source_name, p.source_oid, p.home, p.document, "
+static Pipeline *load_pipeline(CatalogStatement *statement, const char *condition, const Parameters *parameters) {
+    const uint64 found = catalog_prepared(
+        statement, psprintf("SELECT p.pipeline_id::bigint, p.name, p.kind, p.source_schema, p.source_name, p.source_oid, p.home, p.document, "
                  "p.mapping, p.order_by, p.batch_size::bigint, p.paused::int::bigint, p.time_zone, p.date_style, p.interval_style, "
                  "p.search_path, s.\"position\", s.sampled, s.holders, s.filenode, s.home "
                  "FROM sluice.pipeline p JOIN sluice.sequence_position s USING (pipeline_id) WHERE %s",
@@ -111,7 +111,8 @@ static Pipeline *load_pipeline(const char *condition, const Parameters *paramete
 Pipeline *find_pipeline(const char *name) {
     Parameters parameters{};
     add_text(&parameters, name);
-    Pipeline *pipeline = load_pipeline("p.name = $1", &parameters);
+    static CatalogStatement by_name;
+    Pipeline *pipeline = load_pipeline(&by_name, "p.name = $1", &parameters);
     if (!pipeline)
         unknown_pipeline(name);
     if (!owns_or_is_member(pipeline->owner))
@@ -122,7 +123,8 @@ Pipeline *find_pipeline(const char *name) {
 Pipeline *find_visible_pipeline(int32 id) {
     Parameters parameters{};
     add_int(&parameters, id);
-    Pipeline *pipeline = load_pipeline("p.pipeline_id = $1::int", &parameters);
+    static CatalogStatement by_id;
+    Pipeline *pipeline = load_pipeline(&by_id, "p.pipeline_id = $1::int", &parameters);
     return pipeline && owns_or_is_member(pipeline->owner) ? pipeline : NULL;
 }
 
@@ -244,7 +246,8 @@ void store_sequence_position(int32 pipeline, const SequencePosition *position, i
     add_int(&parameters, rows);
     add_int(&parameters, position->filenode);
     add_text(&parameters, position->home);
-    catalog_execute("UPDATE sluice.sequence_position SET \"position\" = $2, sampled = $3, holders = $4, rows_total = rows_total + $5, "
+    static CatalogStatement update;
+    catalog_prepared(&update, "UPDATE sluice.sequence_position SET \"position\" = $2, sampled = $3, holders = $4, rows_total = rows_total + $5, "
                     "filenode = $6, home = $7 WHERE pipeline_id = $1::int",
                     &parameters);
 }

@@ -13,7 +13,9 @@
 namespace sluice {
 
 static void apply(const char *setting, const char *value) {
-    (void)set_config_option(setting, value, PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+    const char *now = GetConfigOption(setting, false, false);
+    if (strcmp(now, value) != 0)
+        (void)set_config_option(setting, value, PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
 }
 
 // pending_deferred_trigger finds a relation with deferrable triggers of which one waits to be fired.

@@ -48,6 +48,7 @@ struct Run {
     Oid sequence;
     ShredPlan *plan;
     SourceReader *reader;
+    WriterCache *cache;
     DocumentReader documents;
     int64 expected; // source rows that the run is about to load, for its progress
     TimestampTz shown_at;
@@ -84,6 +85,7 @@ static void plan_run(Run *run) {
     ShredPlan *plan = plan_shred(read_mapping(run->pipeline->mapping, strlen(run->pipeline->mapping)), source);
     run->reader = prepare_reader(source, run->pipeline->document, run->pipeline->order_by, plan->source_columns, plan->source_column_count);
     open_document_reader(&run->documents, document_type(source, run->pipeline->document), run->planned);
+    run->cache = make_writer_cache(run->planned);
     relation_close(source, NoLock);
     run->plan = plan;
     MemoryContextSwitchTo(before);
@@ -101,6 +103,7 @@ static int64 batch_limit(const Run *run) {
 static int64 load_rows(Run *run, int64 after, int64 upto, int64 limit, int64 *last, RunCounts *counts) {
     Shredder shredder{};
     shredder.plan = run->plan;
+    shredder.cache = run->cache;
     shredder.source = run->source;
     shredder.order_by = run->pipeline->order_by;
     shredder.run_id = run->run_id;
@@ -180,7 +183,8 @@ static void record_run(Run *run, const char *status, const char *error) {
                         &parameters);
         return;
     }
-    catalog_execute("UPDATE sluice.run_log SET status = $3, started_at = $4, finished_at = $5, batches = $6, source_rows = $7, inserted = $8, "
+    static CatalogStatement update;
+    catalog_prepared(&update, "UPDATE sluice.run_log SET status = $3, started_at = $4, finished_at = $5, batches = $6, source_rows = $7, inserted = $8, "
                     "nulled = $9, error = $10 WHERE run_id = $1 AND pipeline_id = $2::int",
                     &parameters);
 }

@@ -274,8 +274,9 @@ void begin_shredding(Shredder *shredder) {
     const ShredPlan *plan = shredder->plan;
     WriterTarget *targets = static_cast<WriterTarget *>(palloc(sizeof(WriterTarget) * plan->table_count));
     for (int i = 0; i < plan->table_count; i++)
-        targets[i] = WriterTarget{plan->tables[i].relation, plan->tables[i].written, plan->tables[i].returned};
-    shredder->writer = writer_begin(targets, plan->table_count);
+        targets[i] = WriterTarget{plan->tables[i].relation, plan->tables[i].written, plan->tables[i].returned,
+                                  plan->tables[i].parent,   plan->tables[i].links,   plan->tables[i].link_count};
+    shredder->writer = writer_begin(targets, plan->table_count, plan->interferes, shredder->cache);
     shredder->row = NULL;
     shredder->nulled = 0;
     shredder->context.callback = error_context;

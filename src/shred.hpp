@@ -13,6 +13,7 @@ namespace sluice {
 struct ShredColumn {
     const MappedColumn *mapped;
     int column; // attribute number - 1 in the target
+    Oid collation;
     Conversion conversion;
     Format *format;
     Coercion coercion;   // of what comes as an SQL value
@@ -38,6 +39,8 @@ struct ShredTable {
     ShredColumn *columns; // those that take a value from here (not #serial, #default)
     int column_count;
     Bitmapset *written, *returned;
+    ColumnLink *links; // columns that hold a parent's value unchanged
+    int link_count;
     Place *places;
 };
 
@@ -46,6 +49,7 @@ struct ShredPlan {
     int table_count;
     AttrNumber *source_columns; // columns of the source that #source.column asks for
     int source_column_count;
+    bool interferes; // reading or converting runs volatile code of users
 };
 
 // plan_shred ties a mapping to its tables; what does not fit raises an error with the place in the mapping.
@@ -63,6 +67,7 @@ struct SourceRow {
 struct Shredder {
     ShredPlan *plan;
     Writer *writer;
+    WriterCache *cache;
     Oid source;
     const char *order_by;
     int64 run_id;

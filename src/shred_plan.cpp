@@ -104,11 +104,12 @@ static int need_source_column(ShredPlan *plan, AttrNumber number) {
     return plan->source_column_count++;
 }
 
-static void plan_sql_value(ShredColumn *column, Oid from, int32 from_typmod) {
+static void plan_sql_value(ShredPlan *plan, ShredColumn *column, Oid from, int32 from_typmod) {
     const Conversion &to = column->conversion;
     if (!plan_coercion(&column->coercion, from, from_typmod, to.type, to.typmod))
         mapping_error(column->mapped->pointer, psprintf("a value of type %s cannot be stored in type %s", format_type_be(from), format_type_be(to.type)),
                       NULL);
+    plan->interferes = plan->interferes || column->coercion.is_volatile;
 }
 
 static void plan_parent_value(ShredPlan *plan, ShredTable *table, ShredColumn *column) {
@@ -123,7 +124,9 @@ static void plan_parent_value(ShredPlan *plan, ShredTable *table, ShredColumn *c
     Form_pg_attribute referenced = TupleDescAttr(RelationGetDescr(relation), number - 1);
     parent->returned = bms_add_member(parent->returned, number);
     column->other = number - 1;
-    plan_sql_value(column, referenced->atttypid, referenced->atttypmod);
+    plan_sql_value(plan, column, referenced->atttypid, referenced->atttypmod);
+    if (!column->coercion.there && referenced->attcollation == column->collation)
+        table->links[table->link_count++] = ColumnLink{static_cast<AttrNumber>(column->column + 1), number};
     table_close(relation, AccessShareLock);
 }
 
@@ -171,14 +174,14 @@ static void plan_value(ShredPlan *plan, ShredTable *table, ShredColumn *column, 
         const AttrNumber number = source_column(mapped, source);
         Form_pg_attribute from = TupleDescAttr(RelationGetDescr(source), number - 1);
         column->other = need_source_column(plan, number);
-        plan_sql_value(column, from->atttypid, from->atttypmod);
+        plan_sql_value(plan, column, from->atttypid, from->atttypmod);
         return;
     }
     case ValueForm::Run:
-        plan_sql_value(column, INT8OID, -1);
+        plan_sql_value(plan, column, INT8OID, -1);
         return;
     case ValueForm::LoadedAt:
-        plan_sql_value(column, TIMESTAMPTZOID, -1);
+        plan_sql_value(plan, column, TIMESTAMPTZOID, -1);
         return;
     case ValueForm::Serial:
     case ValueForm::Default:
@@ -215,6 +218,7 @@ static void plan_table(ShredPlan *plan, ShredTable *table, Relation source) {
     Relation relation = table_open(table->relation, AccessShareLock);
     const MappedTable *mapped = table->mapped;
     table->columns = static_cast<ShredColumn *>(palloc0(sizeof(ShredColumn) * mapped->column_count));
+    table->links = static_cast<ColumnLink *>(palloc(sizeof(ColumnLink) * mapped->column_count));
     for (int i = 0; i < mapped->column_count; i++) {
         const MappedColumn *from = &mapped->columns[i];
         Form_pg_attribute attribute = target_column(from, relation);
@@ -224,6 +228,7 @@ static void plan_table(ShredPlan *plan, ShredTable *table, Relation source) {
         column->mapped = from;
         column->column = attribute->attnum - 1;
         table->written = bms_add_member(table->written, attribute->attnum);
+        column->collation = attribute->attcollation;
         plan_conversion(&column->conversion, attribute->atttypid, attribute->atttypmod);
         plan_value(plan, table, column, source);
     }
@@ -235,6 +240,7 @@ ShredPlan *plan_shred(const Mapping *mapping, Relation source) {
     plan->table_count = mapping->table_count;
     plan->tables = static_cast<ShredTable *>(palloc0(sizeof(ShredTable) * mapping->table_count));
     plan->source_columns = static_cast<AttrNumber *>(palloc(sizeof(AttrNumber) * RelationGetDescr(source)->natts));
+    plan->interferes = check_enable_rls(RelationGetRelid(source), InvalidOid, true) == RLS_ENABLED;
     link_tables(plan, mapping);
     for (int i = 0; i < plan->table_count; i++) {
         check_each(plan, &plan->tables[i]);

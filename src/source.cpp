@@ -51,9 +51,10 @@ SourceReader *prepare_reader(Relation source, const char *document, const char *
                                  "ORDER BY s.%s FETCH FIRST ($3) ROWS WITH TIES",
                                  order, column_list(source, document, columns, count), relation_name(RelationGetRelid(source)), order, order, order);
     Oid types[] = {INT8OID, INT8OID, INT8OID};
-    // A generic plan cannot know how few of the rows a batch reads, so each batch is planned with its numbers.
+    // With an index there is but one plan (see open_reader); without one, each batch is planned with its numbers.
+    const int planning = reader->indexed ? CURSOR_OPT_GENERIC_PLAN : CURSOR_OPT_CUSTOM_PLAN;
     MemoryContext memory = CurrentMemoryContext;
-    reader->plan = SPI_prepare_cursor(query, lengthof(types), types, CURSOR_OPT_CUSTOM_PLAN | CURSOR_OPT_NO_SCROLL);
+    reader->plan = SPI_prepare_cursor(query, lengthof(types), types, planning | CURSOR_OPT_NO_SCROLL);
     if (!reader->plan || SPI_keepplan(reader->plan) != 0)
         elog(ERROR, "could not plan the reading of a source");
     MemoryContextSwitchTo(memory);
@@ -67,8 +68,8 @@ static void setting(const char *name, const char *value) {
     (void)set_config_option(name, value, PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
 }
 
-void open_reader(SourceReader *reader, int64 after, int64 upto, int64 rows) {
-    // A source that just grew has no statistics yet: with an index on the order, the plan is never in doubt.
+// A source that just grew has no statistics yet: with an index on the order, the plan must never be in doubt.
+static int enter_planning(const SourceReader *reader) {
     const int settings = NewGUCNestLevel();
     setting("jit", "off");
     if (reader->indexed) {
@@ -76,11 +77,19 @@ void open_reader(SourceReader *reader, int64 after, int64 upto, int64 rows) {
         setting("enable_bitmapscan", "off");
         setting("enable_sort", "off");
     }
+    return settings;
+}
+
+void open_reader(SourceReader *reader, int64 after, int64 upto, int64 rows) {
+    const bool plans = !reader->planned || !reader->indexed;
+    const int settings = plans ? enter_planning(reader) : 0;
     Datum values[] = {Int64GetDatum(after), Int64GetDatum(upto), Int64GetDatum(rows)};
     MemoryContext memory = CurrentMemoryContext; // SPI leaves its own behind
     reader->portal = SPI_cursor_open(NULL, reader->plan, values, NULL, false);
     MemoryContextSwitchTo(memory);
-    AtEOXact_GUC(true, settings);
+    if (plans)
+        AtEOXact_GUC(true, settings);
+    reader->planned = true;
     reader->next = reader->count = 0;
     reader->rows = NULL;
 }

@@ -12,7 +12,7 @@ struct SourceReader {
     Portal portal;
     SPITupleTable *rows;
     uint64 next, count; // within the rows fetched last
-    bool indexed;
+    bool indexed, planned;
     int columns;
     Datum *values;
     bool *nulls;

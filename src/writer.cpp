@@ -8,6 +8,7 @@ namespace sluice {
 
 constexpr int rows_at_once = 1000;
 constexpr Size bytes_at_once = 64 * 1024;
+constexpr int most_buffers = 32;
 
 // A default evaluated by us: the column's default expression, identity, or the NULL of a domain.
 struct ColumnDefault {
@@ -16,14 +17,22 @@ struct ColumnDefault {
     Conversion *domain_null;
 };
 
-// The buffered rows of one leaf table.
+// The buffered rows of one leaf table. Between batches it waits in the cache with its slots, and without leaf and bulk.
 struct LeafBuffer {
     LeafBuffer *next;
+    Oid relation;
     ResultRelInfo *leaf;
     BulkInsertState bulk;
+    TupleDesc columns; // a copy: slots of the relation's own would each pin and unpin it
     TupleTableSlot *slots[rows_at_once];
     int used;
     Size bytes;
+};
+
+struct WriterCache {
+    MemoryContext memory;
+    LeafBuffer *idle;
+    int count;
 };
 
 struct Target {
@@ -33,6 +42,7 @@ struct Target {
     ColumnDefault *defaults;
     int default_count;
     Bitmapset *returned;
+    List *implied;          // foreign keys that hold by construction
     bool one_by_one;        // never buffered
     bool volatile_defaults; // a default may look at the rows written so far
     // direct
@@ -61,7 +71,7 @@ struct Writer {
     Target *targets;
     int count;
     CommandId command;
-    MemoryContext memory;
+    WriterCache *cache;
     int64 inserted;
     int64 buffered;
     Oid flushing;
@@ -204,9 +214,23 @@ static void open_target(Writer *writer, int index, const WriterTarget *wanted) {
         open_direct(writer, target, index);
 }
 
-Writer *writer_begin(const WriterTarget *wanted, int count) {
+// imply_foreign_keys finds the checks that the batch need not make; it must be certain that nothing interferes.
+static void imply_foreign_keys(Writer *writer, const WriterTarget *wanted) {
+    for (int i = 0; i < writer->count; i++)
+        if (writer->targets[i].volatile_defaults || (!writer->targets[i].by_query && may_interfere(writer->targets[i].relation)))
+            return;
+    for (int i = 0; i < writer->count; i++) {
+        Target *target = &writer->targets[i];
+        if (target->by_query || wanted[i].parent < 0 || writer->targets[wanted[i].parent].by_query)
+            continue;
+        target->implied = implied_foreign_keys(target->relation, wanted[wanted[i].parent].relation, wanted[i].links, wanted[i].link_count);
+        drop_implied_checks(target->root, target->implied);
+    }
+}
+
+Writer *writer_begin(const WriterTarget *wanted, int count, bool interferes, WriterCache *cache) {
     Writer *writer = static_cast<Writer *>(palloc0(sizeof(Writer)));
-    writer->memory = CurrentMemoryContext;
+    writer->cache = cache;
     writer->count = count;
     writer->targets = static_cast<Target *>(palloc0(sizeof(Target) * count));
     writer->estate = CreateExecutorState();
@@ -224,6 +248,8 @@ Writer *writer_begin(const WriterTarget *wanted, int count) {
     AfterTriggerBeginQuery();
     for (int i = 0; i < count; i++)
         open_target(writer, i, &wanted[i]);
+    if (!interferes)
+        imply_foreign_keys(writer, wanted);
     for (int i = 0; i < count; i++)
         if (!writer->targets[i].by_query)
             ExecBSInsertTriggers(writer->estate, writer->targets[i].root);
@@ -235,27 +261,58 @@ Oid writer_flushing(const Writer *writer) { return writer->flushing; }
 
 // ---- buffers
 
+WriterCache *make_writer_cache(MemoryContext memory) {
+    WriterCache *cache = static_cast<WriterCache *>(MemoryContextAllocZero(memory, sizeof(WriterCache)));
+    cache->memory = memory;
+    return cache;
+}
+
+static LeafBuffer *take_idle_buffer(WriterCache *cache, Oid relation) {
+    for (LeafBuffer **link = &cache->idle; *link; link = &(*link)->next) {
+        LeafBuffer *buffer = *link;
+        if (buffer->relation == relation) {
+            *link = buffer->next;
+            cache->count--;
+            return buffer;
+        }
+    }
+    return NULL;
+}
+
+static LeafBuffer *new_buffer(WriterCache *cache, Relation relation) {
+    MemoryContext before = MemoryContextSwitchTo(cache->memory);
+    LeafBuffer *buffer = static_cast<LeafBuffer *>(palloc0(sizeof(LeafBuffer)));
+    buffer->relation = RelationGetRelid(relation);
+    buffer->columns = CreateTupleDescCopyConstr(RelationGetDescr(relation));
+    MemoryContextSwitchTo(before);
+    return buffer;
+}
+
 static LeafBuffer *leaf_buffer(Writer *writer, Target *target, ResultRelInfo *leaf) {
     if (target->last && target->last->leaf == leaf)
         return target->last;
     for (LeafBuffer *buffer = target->buffers; buffer; buffer = buffer->next)
         if (buffer->leaf == leaf)
             return buffer;
-    MemoryContext before = MemoryContextSwitchTo(writer->estate->es_query_cxt);
-    LeafBuffer *buffer = static_cast<LeafBuffer *>(palloc0(sizeof(LeafBuffer)));
+    LeafBuffer *buffer = take_idle_buffer(writer->cache, RelationGetRelid(leaf->ri_RelationDesc));
+    if (!buffer)
+        buffer = new_buffer(writer->cache, leaf->ri_RelationDesc);
     buffer->leaf = leaf;
+    MemoryContext before = MemoryContextSwitchTo(writer->estate->es_query_cxt);
     buffer->bulk = GetBulkInsertState();
+    MemoryContextSwitchTo(before);
+    if (leaf != target->root)
+        drop_implied_checks(leaf, target->implied);
     buffer->next = target->buffers;
     target->buffers = buffer;
-    MemoryContextSwitchTo(before);
     return buffer;
 }
 
 static TupleTableSlot *free_slot(Writer *writer, LeafBuffer *buffer) {
     TupleTableSlot *&slot = buffer->slots[buffer->used];
     if (!slot) {
-        MemoryContext before = MemoryContextSwitchTo(writer->estate->es_query_cxt);
-        slot = table_slot_create(buffer->leaf->ri_RelationDesc, NULL);
+        MemoryContext before = MemoryContextSwitchTo(writer->cache->memory);
+        slot = MakeSingleTupleTableSlot(buffer->columns, table_slot_callbacks(buffer->leaf->ri_RelationDesc));
         MemoryContextSwitchTo(before);
     }
     return slot;
@@ -302,28 +359,36 @@ static void flush_all(Writer *writer) {
             flush_target(writer, &writer->targets[i]);
 }
 
-// close_buffer gives back the slots and the pinned page; used when a batch touches very many partitions, and at the end.
-static void close_buffer(LeafBuffer *buffer) {
+// close_buffer ends the use of a buffer; it waits in the cache for the next batch, or goes when there are many.
+static void close_buffer(Writer *writer, LeafBuffer *buffer) {
     FreeBulkInsertState(buffer->bulk);
+    table_finish_bulk_insert(buffer->leaf->ri_RelationDesc, 0);
+    buffer->bulk = NULL;
+    buffer->leaf = NULL;
+    if (writer->cache->count < most_buffers) {
+        buffer->next = writer->cache->idle;
+        writer->cache->idle = buffer;
+        writer->cache->count++;
+        return;
+    }
     for (int i = 0; i < rows_at_once && buffer->slots[i]; i++)
         ExecDropSingleTupleTableSlot(buffer->slots[i]);
-    table_finish_bulk_insert(buffer->leaf->ri_RelationDesc, 0);
+    FreeTupleDesc(buffer->columns);
     pfree(buffer);
 }
 
-// limit_buffers keeps at most 32 leaf tables open for buffering; the one used longest ago is last in the list.
+// limit_buffers keeps few leaf tables open for buffering; those opened first are last in the list.
 static void limit_buffers(Writer *writer, Target *target) {
-    constexpr int most = 32;
     int count = 0;
     for (LeafBuffer **link = &target->buffers; *link;) {
         LeafBuffer *buffer = *link;
-        if (++count <= most || buffer == target->last) {
+        if (++count <= most_buffers || buffer == target->last) {
             link = &buffer->next;
             continue;
         }
         flush_buffer(writer, target, buffer);
         *link = buffer->next;
-        close_buffer(buffer);
+        close_buffer(writer, buffer);
     }
 }
 
@@ -546,12 +611,11 @@ static void close_target(Writer *writer, Target *target) {
     if (!target->by_query) {
         for (LeafBuffer *buffer = target->buffers, *next; buffer; buffer = next) {
             next = buffer->next;
-            close_buffer(buffer);
+            close_buffer(writer, buffer);
         }
         if (target->routing)
             ExecCleanupTupleRouting(target->state, target->routing);
     }
-    (void)writer;
     table_close(target->relation, NoLock);
 }
 

@@ -15,15 +15,20 @@
 #include "postgres.hpp"
 
 #include "convert.hpp"
+#include "foreign_key.hpp"
 
 namespace sluice {
 
 struct Writer;
+struct WriterCache;
 
 struct WriterTarget {
     Oid relation;
     Bitmapset *written;  // attribute numbers that the caller fills
     Bitmapset *returned; // attribute numbers whose final values the caller wants to read after writer_put
+    int parent;          // the target whose rows this one's rows refer to, or -1
+    const ColumnLink *links;
+    int link_count;
 };
 
 // What one table of a batch looks like to the caller.
@@ -32,7 +37,11 @@ struct WriterRow {
     bool *nulls;
 };
 
-Writer *writer_begin(const WriterTarget *targets, int count);
+// A WriterCache keeps buffers from one batch to the next, as long as no relation changes; it goes with its memory context.
+WriterCache *make_writer_cache(MemoryContext memory);
+
+// writer_begin opens a batch. `interferes`: between the rows the caller runs code of users that could change what was put.
+Writer *writer_begin(const WriterTarget *targets, int count, bool interferes, WriterCache *cache);
 
 // writer_row gives the next row of a target to fill, its defaults evaluated. Values need to live until writer_put returns.
 WriterRow writer_row(Writer *writer, int target);

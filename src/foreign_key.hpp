@@ -1,0 +1,24 @@
+// Foreign keys by construction: a child row whose key was copied from a parent row that the same batch inserted needs no
+// lookup. See foreign_key.cpp for when that is certain.
+#pragma once
+
+#include "postgres.hpp"
+
+namespace sluice {
+
+// A ColumnLink says that a child's column holds, unchanged, the value of its parent row's column.
+struct ColumnLink {
+    AttrNumber child, parent;
+};
+
+// implied_foreign_keys lists the constraints of `child` that such links fulfil when the parent rows are in `parent`.
+List *implied_foreign_keys(Relation child, Oid parent, const ColumnLink *links, int count);
+
+// drop_implied_checks takes the check triggers of these constraints from a table that is about to be written.
+void drop_implied_checks(ResultRelInfo *relation, List *constraints);
+
+// may_interfere tells whether writing rows into a table (or one of its partitions) runs code that could change or suppress
+// rows of this batch while they are being put: BEFORE ROW triggers, volatile functions in checks and domains.
+bool may_interfere(Relation relation);
+
+} // namespace sluice
