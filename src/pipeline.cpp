@@ -2,8 +2,7 @@
 #include "pipeline.hpp"
 
 #include "catalog.hpp"
-#include "mapping.hpp"
-#include "shred.hpp"
+#include "run.hpp"
 
 namespace sluice {
 
@@ -254,26 +253,15 @@ void store_sequence_position(int32 pipeline, const SequencePosition *position, i
 
 // ---- the lock
 
-static void pipeline_tag(LOCKTAG *tag, int32 pipeline) {
+LOCKTAG pipeline_lock_tag(int32 pipeline) {
+    LOCKTAG tag;
     const Oid catalog = get_relname_relid("pipeline", get_namespace_oid("sluice", false));
-    SET_LOCKTAG_OBJECT(*tag, MyDatabaseId, catalog, static_cast<uint32>(pipeline), 0);
-}
-
-bool try_pipeline_lock(int32 pipeline, bool session) {
-    LOCKTAG tag;
-    pipeline_tag(&tag, pipeline);
-    return LockAcquire(&tag, ExclusiveLock, session, true) != LOCKACQUIRE_NOT_AVAIL;
-}
-
-void release_pipeline_lock(int32 pipeline) {
-    LOCKTAG tag;
-    pipeline_tag(&tag, pipeline);
-    LockRelease(&tag, ExclusiveLock, true);
+    SET_LOCKTAG_OBJECT(tag, MyDatabaseId, catalog, static_cast<uint32>(pipeline), 0);
+    return tag;
 }
 
 int pipeline_lock_holder(int32 pipeline) {
-    LOCKTAG tag;
-    pipeline_tag(&tag, pipeline);
+    const LOCKTAG tag = pipeline_lock_tag(pipeline);
     int count;
     VirtualTransactionId *holders = GetLockConflicts(&tag, ExclusiveLock, &count);
     if (count > 0 && holder_backend(holders[0]) != no_backend) {
@@ -286,9 +274,12 @@ int pipeline_lock_holder(int32 pipeline) {
 // ---- altering and dropping
 
 static void require_idle(const Pipeline *pipeline) {
-    if (!try_pipeline_lock(pipeline->id, false))
+    const LOCKTAG tag = pipeline_lock_tag(pipeline->id);
+    const bool here = is_in_flight(pipeline->id);
+    if (here || LockAcquire(&tag, ExclusiveLock, false, true) == LOCKACQUIRE_NOT_AVAIL)
         ereport(ERROR, (errcode(ERRCODE_OBJECT_IN_USE), errmsg("pipeline \"%s\" is running", pipeline->name),
-                        errdetail("Process %d runs it.", pipeline_lock_holder(pipeline->id)), errhint("Try again when the run has ended.")));
+                        errdetail("Process %d runs it.", here ? MyProcPid : pipeline_lock_holder(pipeline->id)),
+                        errhint("Try again when the run has ended.")));
 }
 
 static void set_paused(const char *name, bool paused) {

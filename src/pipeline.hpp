@@ -51,9 +51,9 @@ void insert_pipeline(const NewPipeline *pipeline);
 void store_sequence_position(int32 pipeline, const SequencePosition *position, int64 rows);
 
 // The pipeline's lock: whoever holds it runs (or drops) the pipeline. It belongs to the session or to the transaction.
-bool try_pipeline_lock(int32 pipeline, bool session);
-void release_pipeline_lock(int32 pipeline);
-int pipeline_lock_holder(int32 pipeline); // the process, or 0
+// The tag is made once: giving the lock back must not need the catalogs.
+LOCKTAG pipeline_lock_tag(int32 pipeline);
+int pipeline_lock_holder(int32 pipeline); // the process, -1 if it cannot be told, 0 if there is none
 
 [[noreturn]] void argument_error(const char *argument, const char *what, const char *hint);
 

@@ -35,6 +35,7 @@ struct RunCounts {
 
 struct Run {
     Pipeline *pipeline;
+    LOCKTAG lock;
     bool atomic;
     RunOptions options;
     int64 run_id; // 0 until it has something to do
@@ -216,12 +217,10 @@ static void store_idle_sample(Run *run, const SequencePosition *position, const 
 static BatchEnd work_batch(Run *run) {
     PushActiveSnapshot(GetTransactionSnapshot());
     const OwnerScope owner = enter_owner(run->pipeline, run->atomic);
-    const bool first = run->plan == NULL;
     plan_run(run);
     SequencePosition position = run->pipeline->position;
     const SequenceSample sample = sample_sequence(run->sequence, &position);
-    if (first)
-        check_sequence_position(run->sequence, &position, sample.last, run->source);
+    check_sequence_position(run->sequence, &position, sample.last, run->source);
     position.filenode = sequence_filenode(run->sequence);
     position.home = this_home();
     // The order is what makes it safe: first the sample, then a new snapshot to read by.
@@ -299,11 +298,13 @@ static void record_failure(Run *run, const ErrorData *error) {
 static BatchEnd guarded_batch(Run *run) {
     ResourceOwner resources = CurrentResourceOwner;
     const int64 run_id = run->run_id;
+    const RunCounts counts = run->counts;
     volatile BatchEnd end = BatchEnd::Idle;
     BeginInternalSubTransaction(NULL);
     start_batch(run);
     PG_TRY();
     {
+        CHECK_FOR_INTERRUPTS(); // here, where a cancel is recorded
         end = work_batch(run);
         ReleaseCurrentSubTransaction();
         MemoryContextSwitchTo(run->memory);
@@ -318,6 +319,7 @@ static BatchEnd guarded_batch(Run *run) {
         MemoryContextSwitchTo(run->memory);
         CurrentResourceOwner = resources;
         run->run_id = run_id;
+        run->counts = counts;
         record_failure(run, error);
         ReThrowError(error);
     }
@@ -375,7 +377,6 @@ static void run_batches(Run *run) {
         show_progress(run, run_ends(run, end));
         if (run_ends(run, end))
             return;
-        CHECK_FOR_INTERRUPTS();
     }
 }
 
@@ -383,15 +384,20 @@ static void run_batches(Run *run) {
 static int32 in_flight[16];
 static int in_flight_count = 0;
 
-static bool is_in_flight(int32 pipeline) {
+bool is_in_flight(int32 pipeline) {
     for (int i = 0; i < in_flight_count; i++)
         if (in_flight[i] == pipeline)
             return true;
     return false;
 }
 
+// The lock of a transaction goes with it.
+static void release_lock(const Run *run) {
+    if (!run->atomic)
+        LockRelease(&run->lock, ExclusiveLock, true);
+}
+
 static void run_locked(Run *run) {
-    const bool session = !run->atomic;
     in_flight[in_flight_count++] = run->pipeline->id;
     PG_TRY();
     {
@@ -400,24 +406,23 @@ static void run_locked(Run *run) {
     PG_CATCH();
     {
         in_flight_count--;
-        if (session)
-            release_pipeline_lock(run->pipeline->id);
+        release_lock(run);
         PG_RE_THROW();
     }
     PG_END_TRY();
     in_flight_count--;
-    if (session)
-        release_pipeline_lock(run->pipeline->id);
+    release_lock(run);
 }
 
 static bool start_run(Run *run, const char *name) {
     PushActiveSnapshot(GetTransactionSnapshot());
     run->pipeline = find_pipeline(name);
+    run->lock = pipeline_lock_tag(run->pipeline->id);
     bool ready = false;
     if (run->pipeline->paused) {
         ereport(NOTICE, (errmsg("pipeline \"%s\" is paused", name), errhint("Run SELECT sluice.resume(%s).", quote_literal_cstr(name))));
     } else if (is_in_flight(run->pipeline->id) || in_flight_count == lengthof(in_flight) ||
-               !try_pipeline_lock(run->pipeline->id, !run->atomic)) {
+               LockAcquire(&run->lock, ExclusiveLock, !run->atomic, true) == LOCKACQUIRE_NOT_AVAIL) {
         ereport(NOTICE, (errmsg("pipeline \"%s\" is already running", name),
                          errdetail("Process %d runs it.", is_in_flight(run->pipeline->id) ? MyProcPid : pipeline_lock_holder(run->pipeline->id))));
         record_nothing(run, "skipped");
@@ -443,8 +448,7 @@ static void reload(Run *run, const char *name) {
     }
     PG_CATCH();
     {
-        if (!run->atomic)
-            release_pipeline_lock(id);
+        release_lock(run);
         PG_RE_THROW();
     }
     PG_END_TRY();

@@ -17,6 +17,8 @@ struct RunResult {
 
 RunResult run_pipeline(const char *name, const RunOptions *options, bool atomic);
 
+bool is_in_flight(int32 pipeline); // whether this session is running it at this moment
+
 void watch_relation_changes(); // once, when the library is loaded
 
 } // namespace sluice

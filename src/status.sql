@@ -57,7 +57,7 @@ SELECT p.name AS pipeline,
        last.started_at AS last_run,
        success.finished_at AS last_success,
        s.rows_total,
-       success.rows_per_second,
+       rate.rows_per_second,
        e.waiting_for,
        CASE WHEN last.status IN ('failed', 'canceled') THEN last.error END AS last_error
 FROM sluice.pipeline p
@@ -65,10 +65,12 @@ JOIN sluice.sequence_position s USING (pipeline_id)
 CROSS JOIN LATERAL sluice.pending_estimate(p.pipeline_id) e
 LEFT JOIN LATERAL (SELECT r.status, r.started_at, r.error FROM sluice.run_log r
                    WHERE r.pipeline_id = p.pipeline_id AND r.status <> 'skipped' ORDER BY r.run_id DESC LIMIT 1) last ON true
-LEFT JOIN LATERAL (SELECT r.finished_at,
-                          round(r.source_rows / nullif(extract(epoch FROM r.finished_at - r.started_at), 0)) AS rows_per_second
-                   FROM sluice.run_log r
+LEFT JOIN LATERAL (SELECT r.finished_at FROM sluice.run_log r
                    WHERE r.pipeline_id = p.pipeline_id AND r.status = 'succeeded' ORDER BY r.run_id DESC LIMIT 1) success ON true
+LEFT JOIN LATERAL (SELECT round(r.source_rows / nullif(extract(epoch FROM r.finished_at - r.started_at), 0)) AS rows_per_second
+                   FROM sluice.run_log r
+                   WHERE r.pipeline_id = p.pipeline_id AND r.status = 'succeeded' AND r.source_rows > 0
+                   ORDER BY r.run_id DESC LIMIT 1) rate ON true
 WHERE sluice.can_see(p.pipeline_id);
 GRANT SELECT ON sluice.status TO PUBLIC;
 COMMENT ON VIEW sluice.status IS 'your pipelines as they stand';
@@ -81,6 +83,6 @@ COMMENT ON COLUMN sluice.status.pending IS 'estimate of the source rows not load
 COMMENT ON COLUMN sluice.status.last_run IS 'start of the last run';
 COMMENT ON COLUMN sluice.status.last_success IS 'end of the last run that succeeded';
 COMMENT ON COLUMN sluice.status.rows_total IS 'source rows loaded so far';
-COMMENT ON COLUMN sluice.status.rows_per_second IS 'source rows a second of the last run that succeeded';
+COMMENT ON COLUMN sluice.status.rows_per_second IS 'source rows a second of the last run that loaded some and succeeded';
 COMMENT ON COLUMN sluice.status.waiting_for IS 'sessions with open transactions that may still add rows below those already there';
 COMMENT ON COLUMN sluice.status.last_error IS 'error of the last run, if it failed';

@@ -9,6 +9,7 @@ namespace sluice {
 constexpr int rows_at_once = 1000;
 constexpr Size bytes_at_once = 64 * 1024;
 constexpr int most_buffers = 32;
+constexpr int64 most_buffered = 16 * rows_at_once; // over all buffers of a batch
 
 // A default evaluated by us: the column's default expression, identity, or the NULL of a domain.
 struct ColumnDefault {
@@ -50,6 +51,7 @@ struct Target {
     PartitionTupleRouting *routing;
     TransitionCaptureState *capture;
     LeafBuffer *buffers;
+    int buffer_count;
     LeafBuffer *last;       // the buffer of the previous row
     ResultRelInfo *last_leaf;
     bool last_buffered;
@@ -305,6 +307,7 @@ static LeafBuffer *leaf_buffer(Writer *writer, Target *target, ResultRelInfo *le
         drop_implied_checks(leaf, target->implied);
     buffer->next = target->buffers;
     target->buffers = buffer;
+    target->buffer_count++;
     return buffer;
 }
 
@@ -377,17 +380,18 @@ static void close_buffer(Writer *writer, LeafBuffer *buffer) {
     pfree(buffer);
 }
 
-// limit_buffers keeps few leaf tables open for buffering; those opened first are last in the list.
+// limit_buffers closes all but half of the allowed buffers; those opened first are last in the list.
 static void limit_buffers(Writer *writer, Target *target) {
     int count = 0;
     for (LeafBuffer **link = &target->buffers; *link;) {
         LeafBuffer *buffer = *link;
-        if (++count <= most_buffers || buffer == target->last) {
+        if (++count <= most_buffers / 2 || buffer == target->last) {
             link = &buffer->next;
             continue;
         }
         flush_buffer(writer, target, buffer);
         *link = buffer->next;
+        target->buffer_count--;
         close_buffer(writer, buffer);
     }
 }
@@ -399,10 +403,12 @@ static void buffer_row(Writer *writer, Target *target, LeafBuffer *buffer, Tuple
     buffer->bytes += TTS_IS_BUFFERTUPLE(slot) || TTS_IS_HEAPTUPLE(slot)
                          ? reinterpret_cast<HeapTupleTableSlot *>(slot)->tuple->t_len
                          : bytes_at_once / rows_at_once;
-    if (buffer->used >= rows_at_once || buffer->bytes >= bytes_at_once) {
+    if (buffer->used >= rows_at_once || buffer->bytes >= bytes_at_once)
         flush_buffer(writer, target, buffer);
+    if (writer->buffered >= most_buffered)
+        flush_all(writer);
+    if (target->buffer_count > most_buffers)
         limit_buffers(writer, target);
-    }
 }
 
 // ---- rows
