@@ -11,6 +11,7 @@
 
 #include "bridge.hpp"
 #include "run.hpp"
+#include "writer.hpp"
 
 extern "C" {
 
@@ -30,6 +31,9 @@ void _PG_init(void) {
                              "For the extension's own tests: sends C++ exceptions through the bridge to PostgreSQL.", &sluice::test_fault,
                              static_cast<int>(sluice::TestFault::None), faults, PGC_SUSET, GUC_NO_SHOW_ALL | GUC_NOT_IN_SAMPLE, NULL, NULL,
                              NULL);
+    DefineCustomBoolVariable("sluice.test_by_query", "Writes every target by INSERT ... SELECT instead of directly.",
+                             "For the extension's own tests: both ways must give the same rows.", &sluice::test_by_query, false, PGC_SUSET,
+                             GUC_NO_SHOW_ALL | GUC_NOT_IN_SAMPLE, NULL, NULL, NULL);
 #if PG_VERSION_NUM >= 150000
     MarkGUCPrefixReserved("sluice");
 #else

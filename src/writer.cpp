@@ -6,6 +6,8 @@
 
 namespace sluice {
 
+bool test_by_query = false;
+
 constexpr int rows_at_once = 1000;
 constexpr Size bytes_at_once = 64 * 1024;
 constexpr int most_buffers = 32;
@@ -107,7 +109,7 @@ static bool has_insert_rule(Relation relation) {
 
 static bool needs_query(Relation relation) {
     const char kind = relation->rd_rel->relkind;
-    if (kind != RELKIND_RELATION && kind != RELKIND_PARTITIONED_TABLE)
+    if (test_by_query || (kind != RELKIND_RELATION && kind != RELKIND_PARTITIONED_TABLE))
         return true;
     if (has_insert_rule(relation) || written_by_others(RelationGetRelid(relation)))
         return true;

@@ -57,4 +57,7 @@ int64 writer_finish(Writer *writer);
 // writer_flushing names the table into which buffered rows are being written at this moment (for error contexts).
 Oid writer_flushing(const Writer *writer);
 
+// test_by_query (the setting sluice.test_by_query) sends every target the second way.
+extern bool test_by_query;
+
 } // namespace sluice
