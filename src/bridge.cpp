@@ -16,7 +16,8 @@ void DescribeFault(Fault *fault, const char *message) noexcept {
 
 void raise_fault(const Fault *fault, const char *doing) {
     if (fault->out_of_memory)
-        ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory"), errdetail("It ran out while %s.", doing)));
+        ereport(ERROR,
+                (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory"), errdetail("It ran out while %s.", doing)));
     ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR), errmsg("unexpected failure while %s: %s", doing, fault->message)));
     pg_unreachable();
 }
@@ -60,8 +61,8 @@ void Arena::Grow(size_t size) {
         wanted = size;
     if (wanted > MaxAllocHugeSize - sizeof(Block))
         throw std::bad_alloc();
-    auto *block = static_cast<Block *>(MemoryContextAllocExtended(static_cast<MemoryContext>(context_), sizeof(Block) + wanted,
-                                                                  MCXT_ALLOC_HUGE | MCXT_ALLOC_NO_OOM));
+    auto *block = static_cast<Block *>(MemoryContextAllocExtended(
+        static_cast<MemoryContext>(context_), sizeof(Block) + wanted, MCXT_ALLOC_HUGE | MCXT_ALLOC_NO_OOM));
     if (!block)
         throw std::bad_alloc();
     block->next = nullptr;

@@ -47,14 +47,14 @@ template <class Work> bool Guarded(Fault *fault, Work &&work) noexcept {
 
 // An Arena hands out memory that is given back all at once. Its blocks hang on a memory context (an opaque pointer here).
 class Arena {
-  public:
+public:
     void Open(void *memory_context, size_t first_block = 16 * 1024);
     void *Allocate(size_t size); // throws std::bad_alloc
     void Reset() noexcept;       // keeps the first block for the next document
 
     template <class T> T *Make(size_t count = 1) { return static_cast<T *>(Allocate(sizeof(T) * count)); }
 
-  private:
+private:
     struct Block {
         Block *next;
         size_t size;

@@ -8,7 +8,8 @@ CatalogScope enter_catalog() {
     GetUserIdAndSecContext(&scope.user, &scope.security);
     scope.settings = NewGUCNestLevel();
     SetUserIdAndSecContext(BOOTSTRAP_SUPERUSERID, scope.security | SECURITY_LOCAL_USERID_CHANGE);
-    (void)set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+    (void)set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0,
+                            false);
     return scope;
 }
 
@@ -75,7 +76,9 @@ int64 result_int(uint64 row, int column, bool *is_null) {
     return DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, column, is_null));
 }
 
-char *result_text(uint64 row, int column) { return SPI_getvalue(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, column); }
+char *result_text(uint64 row, int column) {
+    return SPI_getvalue(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, column);
+}
 
 void free_result() {
     SPI_freetuptable(SPI_tuptable);

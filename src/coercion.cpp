@@ -10,12 +10,14 @@ void lossy_error(const char *value, Oid type, int32 typmod) {
     pg_unreachable();
 }
 
-static ExprState *cast_expression(Oid from, int32 from_typmod, Oid to, int32 typmod, CoercionContext strength, bool *is_volatile) {
+static ExprState *cast_expression(Oid from, int32 from_typmod, Oid to, int32 typmod, CoercionContext strength,
+                                  bool *is_volatile) {
     CaseTestExpr *input = makeNode(CaseTestExpr);
     input->typeId = from;
     input->typeMod = from_typmod;
     input->collation = get_typcollation(from);
-    Node *cast = coerce_to_target_type(NULL, reinterpret_cast<Node *>(input), from, to, typmod, strength, COERCE_IMPLICIT_CAST, -1);
+    Node *cast = coerce_to_target_type(NULL, reinterpret_cast<Node *>(input), from, to, typmod, strength,
+                                       COERCE_IMPLICIT_CAST, -1);
     *is_volatile = *is_volatile || (cast && contain_volatile_functions(cast));
     return cast ? ExecInitExpr(expression_planner(reinterpret_cast<Expr *>(cast)), NULL) : NULL;
 }
@@ -28,9 +30,11 @@ static bool may_lose(Oid from, Oid to, int32 typmod) {
     get_type_category_preferred(getBaseType(from), &category, &preferred);
     get_type_category_preferred(base, &to_category, &preferred);
     if (category == TYPCATEGORY_DATETIME || category == TYPCATEGORY_TIMESPAN)
-        return (from != base || typmod >= 0) && (to_category == TYPCATEGORY_DATETIME || to_category == TYPCATEGORY_TIMESPAN);
+        return (from != base || typmod >= 0) &&
+               (to_category == TYPCATEGORY_DATETIME || to_category == TYPCATEGORY_TIMESPAN);
     if (category == TYPCATEGORY_NUMERIC)
-        return (from != base || typmod >= 0) && to_category == TYPCATEGORY_NUMERIC && base != FLOAT4OID && base != FLOAT8OID;
+        return (from != base || typmod >= 0) && to_category == TYPCATEGORY_NUMERIC && base != FLOAT4OID &&
+               base != FLOAT8OID;
     return false;
 }
 

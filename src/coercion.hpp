@@ -9,9 +9,9 @@ namespace sluice {
 struct Coercion {
     Oid from, to;
     int32 typmod;
-    ExprState *there;  // NULL: nothing to do
-    ExprState *back;   // for the comparison, or NULL
-    bool is_volatile;  // the cast calls a volatile function
+    ExprState *there; // NULL: nothing to do
+    ExprState *back;  // for the comparison, or NULL
+    bool is_volatile; // the cast calls a volatile function
     ExprContext *context;
     FmgrInfo equal;
     Oid collation;

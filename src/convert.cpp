@@ -125,7 +125,8 @@ static Whole numeric_integer(Numeric number, int64 *result) {
     Numeric whole = DatumGetNumeric(DirectFunctionCall2(numeric_trunc, NumericGetDatum(number), Int32GetDatum(0)));
     if (!numerics_equal(whole, number))
         return Whole::Fraction;
-    const Datum lowest = NumericGetDatum(int64_to_numeric(PG_INT64_MIN)), highest = NumericGetDatum(int64_to_numeric(PG_INT64_MAX));
+    const Datum lowest = NumericGetDatum(int64_to_numeric(PG_INT64_MIN)),
+                highest = NumericGetDatum(int64_to_numeric(PG_INT64_MAX));
     if (DatumGetBool(DirectFunctionCall2(numeric_lt, NumericGetDatum(whole), lowest)) ||
         DatumGetBool(DirectFunctionCall2(numeric_gt, NumericGetDatum(whole), highest)))
         return Whole::TooLarge;
@@ -133,7 +134,9 @@ static Whole numeric_integer(Numeric number, int64 *result) {
     return Whole::Yes;
 }
 
-static char *numeric_text(Numeric number) { return DatumGetCString(DirectFunctionCall1(numeric_out, NumericGetDatum(number))); }
+static char *numeric_text(Numeric number) {
+    return DatumGetCString(DirectFunctionCall1(numeric_out, NumericGetDatum(number)));
+}
 
 static char *number_text(const Value &value) {
     if (value.form == NumberForm::Integer)
@@ -152,8 +155,9 @@ static Datum convert_integer(const Conversion *conversion, const Value &value) {
     else if (conversion->kind == ConvertKind::Int2)
         lowest = PG_INT16_MIN, highest = PG_INT16_MAX;
     if (whole == Whole::TooLarge || integer < lowest || integer > highest)
-        ereport(ERROR, (errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
-                        errmsg("value %s is out of range for type %s", number_text(value), format_type_be(conversion->base))));
+        ereport(ERROR,
+                (errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
+                 errmsg("value %s is out of range for type %s", number_text(value), format_type_be(conversion->base))));
     if (conversion->kind == ConvertKind::Int8)
         return Int64GetDatum(integer);
     return conversion->kind == ConvertKind::Int4 ? Int32GetDatum(integer) : Int16GetDatum(integer);
@@ -162,8 +166,7 @@ static Datum convert_integer(const Conversion *conversion, const Value &value) {
 static Datum convert_numeric(const Conversion *conversion, Numeric number) {
     if (conversion->base_typmod < 0)
         return NumericGetDatum(number);
-    const Datum fitted =
-        DirectFunctionCall2(numeric, NumericGetDatum(number), Int32GetDatum(conversion->base_typmod));
+    const Datum fitted = DirectFunctionCall2(numeric, NumericGetDatum(number), Int32GetDatum(conversion->base_typmod));
     if (!numerics_equal(number, DatumGetNumeric(fitted)))
         lossy_error(numeric_text(number), conversion->base, conversion->base_typmod);
     return fitted;
@@ -189,7 +192,8 @@ static Datum convert_money(Numeric number) {
 
 [[noreturn]] static void too_long_error(const Conversion *conversion) {
     ereport(ERROR, (errcode(ERRCODE_STRING_DATA_RIGHT_TRUNCATION),
-                    errmsg("value too long for type %s", format_type_with_typemod(conversion->base, conversion->base_typmod))));
+                    errmsg("value too long for type %s",
+                           format_type_with_typemod(conversion->base, conversion->base_typmod))));
     pg_unreachable();
 }
 
@@ -202,8 +206,8 @@ static void refuse_nul(const char *text, uint32 length) {
 static Datum convert_text(const Conversion *conversion, const char *text, uint32 length) {
     refuse_nul(text, length);
     const int most = conversion->base_typmod - VARHDRSZ;
-    if (conversion->kind == ConvertKind::Varchar && conversion->base_typmod >= VARHDRSZ && static_cast<int>(length) > most &&
-        pg_mbstrlen_with_len(text, length) > most)
+    if (conversion->kind == ConvertKind::Varchar && conversion->base_typmod >= VARHDRSZ &&
+        static_cast<int>(length) > most && pg_mbstrlen_with_len(text, length) > most)
         too_long_error(conversion);
     return PointerGetDatum(cstring_to_text_with_len(text, length));
 }
@@ -238,7 +242,8 @@ static Datum convert_date(Conversion *conversion, char *text, uint32 length) {
         return date;
     date = call_input(conversion, text, -1);
     if (strchr(text, ':')) {
-        const Datum moment = DirectFunctionCall3(timestamp_in, CStringGetDatum(text), ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1));
+        const Datum moment =
+            DirectFunctionCall3(timestamp_in, CStringGetDatum(text), ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1));
         if (DatumGetTimestamp(moment) != DatumGetTimestamp(DirectFunctionCall1(date_timestamp, date)))
             lossy_error(psprintf("\"%s\"", text), DATEOID, -1);
     }
@@ -283,8 +288,8 @@ static Datum convert_cstring(Conversion *conversion, char *text, uint32 length) 
         break;
     case ConvertKind::Money:
         if (strspn(text, "0123456789.+-") == length && length > 0)
-            return convert_money(DatumGetNumeric(
-                DirectFunctionCall3(numeric_in, CStringGetDatum(text), ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1))));
+            return convert_money(DatumGetNumeric(DirectFunctionCall3(numeric_in, CStringGetDatum(text),
+                                                                     ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1))));
         break;
     case ConvertKind::Date:
         return convert_date(conversion, text, length);
@@ -362,14 +367,16 @@ static void add_element(ArrayParts *parts, Datum value, bool is_null) {
 }
 
 [[noreturn]] static void ragged_error() {
-    ereport(ERROR, (errcode(ERRCODE_ARRAY_SUBSCRIPT_ERROR), errmsg("nested arrays of different lengths cannot be stored in an SQL array"),
+    ereport(ERROR, (errcode(ERRCODE_ARRAY_SUBSCRIPT_ERROR),
+                    errmsg("nested arrays of different lengths cannot be stored in an SQL array"),
                     errhint("Use a jsonb column, or a child table with \"each\".")));
     pg_unreachable();
 }
 
 static void collect_elements(Conversion *element, const Value &array, int depth, ArrayParts *parts) {
     if (depth >= MAXDIM)
-        ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED), errmsg("number of array dimensions exceeds the maximum of %d", MAXDIM)));
+        ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+                        errmsg("number of array dimensions exceeds the maximum of %d", MAXDIM)));
     const int length = value_count(array);
     if (depth == parts->dimensions && parts->count == 0)
         parts->lengths[parts->dimensions++] = length;
@@ -399,8 +406,8 @@ static Datum convert_array(Conversion *conversion, const Value &array) {
     int lower[MAXDIM];
     for (int i = 0; i < parts.dimensions; i++)
         lower[i] = 1;
-    return PointerGetDatum(construct_md_array(parts.values, parts.nulls, parts.dimensions, parts.lengths, lower, element->type,
-                                              element->length, element->by_value, element->align));
+    return PointerGetDatum(construct_md_array(parts.values, parts.nulls, parts.dimensions, parts.lengths, lower,
+                                              element->type, element->length, element->by_value, element->align));
 }
 
 static Datum convert_composite(Conversion *conversion, const Value &object) {
@@ -411,7 +418,8 @@ static Datum convert_composite(Conversion *conversion, const Value &object) {
         Form_pg_attribute field = TupleDescAttr(conversion->fields, i);
         nulls[i] = true;
         if (!field->attisdropped)
-            values[i] = convert_value(&conversion->field[i], value_member(object, NameStr(field->attname), strlen(NameStr(field->attname))),
+            values[i] = convert_value(&conversion->field[i],
+                                      value_member(object, NameStr(field->attname), strlen(NameStr(field->attname))),
                                       &nulls[i]);
     }
     return HeapTupleGetDatum(heap_form_tuple(conversion->fields, values, nulls));
@@ -471,7 +479,8 @@ static void plan_plain_date(Format *format, const char *pattern) {
     format->month = place_of(pattern, "MM");
     format->year = place_of(pattern, "YYYY");
     format->length = strlen(pattern);
-    if (format->length != 10 || format->day < 0 || format->month < 0 || format->year < 0 || strspn(pattern, "DMY-./") != 10)
+    if (format->length != 10 || format->day < 0 || format->month < 0 || format->year < 0 ||
+        strspn(pattern, "DMY-./") != 10)
         format->day = -1;
 }
 
@@ -512,7 +521,8 @@ static Datum epoch_value(const Format *format, const Value &value) {
         DirectFunctionCall2(numeric_mul, NumericGetDatum(number), NumericGetDatum(int64_to_numeric(unit))));
     int64 micros;
     if (numeric_is_nan(scaled) || numeric_is_inf(scaled))
-        ereport(ERROR, (errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE), errmsg("timestamp out of range: %s", numeric_text(number))));
+        ereport(ERROR, (errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE),
+                        errmsg("timestamp out of range: %s", numeric_text(number))));
     switch (numeric_integer(scaled, &micros)) {
     case Whole::Fraction:
         lossy_error(numeric_text(number), TIMESTAMPTZOID, -1);
@@ -525,7 +535,8 @@ static Datum epoch_value(const Format *format, const Value &value) {
             return TimestampTzGetDatum(moment);
     }
     }
-    ereport(ERROR, (errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE), errmsg("timestamp out of range: %s", numeric_text(number))));
+    ereport(ERROR,
+            (errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE), errmsg("timestamp out of range: %s", numeric_text(number))));
 }
 
 static Datum read_formatted(Format *format, const Value &value, Oid *type) {
@@ -540,23 +551,26 @@ static Datum read_formatted(Format *format, const Value &value, Oid *type) {
     refuse_nul(value.text, value.length);
     int32 typmod;
     int zone = 0;
-    return parse_datetime_strictly(cstring_to_text_with_len(value.text, value.length), format->pattern, type, &typmod, &zone);
+    return parse_datetime_strictly(cstring_to_text_with_len(value.text, value.length), format->pattern, type, &typmod,
+                                   &zone);
 }
 
 Datum format_value(Format *format, const Conversion *conversion, const Value &value, bool *is_null) {
     *is_null = false;
     if (value.kind != ValueKind::String && !(value.kind == ValueKind::Number && format->kind != FormatKind::Pattern))
-        ereport(ERROR, (errcode(ERRCODE_DATATYPE_MISMATCH), errmsg("%s cannot be read with format \"%s\"", kind_name(value),
-                                                                   text_to_cstring(format->pattern))));
+        ereport(ERROR,
+                (errcode(ERRCODE_DATATYPE_MISMATCH),
+                 errmsg("%s cannot be read with format \"%s\"", kind_name(value), text_to_cstring(format->pattern))));
     Oid type;
     const Datum moment = read_formatted(format, value, &type);
     if (!format->planned || format->type != type) {
         MemoryContext before = MemoryContextSwitchTo(format->memory);
         format->type = type;
         if (!plan_coercion(&format->coercion, type, -1, conversion->type, conversion->typmod))
-            ereport(ERROR, (errcode(ERRCODE_DATATYPE_MISMATCH),
-                            errmsg("format \"%s\" reads %s, which cannot be stored in type %s", text_to_cstring(format->pattern),
-                                   format_type_be(type), format_type_be(conversion->type))));
+            ereport(ERROR,
+                    (errcode(ERRCODE_DATATYPE_MISMATCH),
+                     errmsg("format \"%s\" reads %s, which cannot be stored in type %s",
+                            text_to_cstring(format->pattern), format_type_be(type), format_type_be(conversion->type))));
         format->planned = true;
         MemoryContextSwitchTo(before);
     }

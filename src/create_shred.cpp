@@ -22,9 +22,11 @@ static void check_batch_size(FunctionCallInfo fcinfo, int number) {
 static void check_document_column(Relation source, const char *document) {
     const AttrNumber number = get_attnum(RelationGetRelid(source), document);
     if (number <= 0)
-        ereport(ERROR, (errcode(ERRCODE_UNDEFINED_COLUMN),
-                        errmsg("document: column \"%s\" of source %s does not exist", document, relation_name(RelationGetRelid(source))),
-                        nearest_column_hint(source, document) ? errhint("%s", nearest_column_hint(source, document)) : 0));
+        ereport(ERROR,
+                (errcode(ERRCODE_UNDEFINED_COLUMN),
+                 errmsg("document: column \"%s\" of source %s does not exist", document,
+                        relation_name(RelationGetRelid(source))),
+                 nearest_column_hint(source, document) ? errhint("%s", nearest_column_hint(source, document)) : 0));
     const Oid type = getBaseType(TupleDescAttr(RelationGetDescr(source), number - 1)->atttypid);
     if (type != JSONBOID && type != JSONOID && type != TEXTOID && type != VARCHAROID)
         ereport(ERROR, (errcode(ERRCODE_DATATYPE_MISMATCH),
@@ -36,13 +38,16 @@ static const char *check_cursor(Relation source, const char *cursor, const char 
     static const char *const known[] = {"sequence", "hash", "snapshot"};
     if (cursor && strcmp(cursor, "sequence") != 0) {
         if (strcmp(cursor, "hash") == 0 || strcmp(cursor, "snapshot") == 0)
-            ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED), errmsg("cursor: \"%s\" is not supported by this version", cursor)));
+            ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+                            errmsg("cursor: \"%s\" is not supported by this version", cursor)));
         argument_error("cursor", psprintf("\"%s\" is no cursor", cursor), nearest_of(cursor, known, lengthof(known)));
     }
     if (!order_by)
         order_by = choose_sequence_column(source);
     if (!order_by)
-        argument_error("order_by", psprintf("the primary key of %s has no column filled by a sequence or identity", relation_name(RelationGetRelid(source))),
+        argument_error("order_by",
+                       psprintf("the primary key of %s has no column filled by a sequence or identity",
+                                relation_name(RelationGetRelid(source))),
                        "Name a column that is an identity or has nextval() as its default.");
     return order_by;
 }
@@ -69,7 +74,8 @@ static void check_target_rights(const ShredTable *table) {
         return;
     for (int column = -1; (column = bms_next_member(table->written, column)) >= 0;)
         if (pg_attribute_aclcheck(table->relation, column, GetUserId(), ACL_INSERT) != ACLCHECK_OK)
-            aclcheck_error(ACLCHECK_NO_PRIV, get_relkind_objtype(get_rel_relkind(table->relation)), get_rel_name(table->relation));
+            aclcheck_error(ACLCHECK_NO_PRIV, get_relkind_objtype(get_rel_relkind(table->relation)),
+                           get_rel_name(table->relation));
 }
 
 static void check_rights(const ShredPlan *plan, Relation source, const char *document, const char *order_by) {
@@ -86,9 +92,11 @@ static void check_numbers(Oid source, const char *order_by, Oid sequence) {
     const int64 last = sequence_last_value(sequence); // after the rows were looked at
     if (last == nothing_read || highest > last)
         ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-                        errmsg("source %s has a row with %s = " INT64_FORMAT ", but its sequence stands at %s", relation_name(source),
-                               quote_identifier(order_by), highest, last == nothing_read ? "its start" : psprintf(INT64_FORMAT, last)),
-                        errhint("Run SELECT setval(%s, " INT64_FORMAT ").", quote_literal_cstr(relation_name(sequence)), highest)));
+                        errmsg("source %s has a row with %s = " INT64_FORMAT ", but its sequence stands at %s",
+                               relation_name(source), quote_identifier(order_by), highest,
+                               last == nothing_read ? "its start" : psprintf(INT64_FORMAT, last)),
+                        errhint("Run SELECT setval(%s, " INT64_FORMAT ").", quote_literal_cstr(relation_name(sequence)),
+                                highest)));
 }
 
 static void note_missing_index(Relation source, const char *order_by) {
@@ -96,7 +104,8 @@ static void note_missing_index(Relation source, const char *order_by) {
         return;
     ereport(NOTICE, (errmsg("no index of source %s begins with %s: every batch will read the whole source",
                             relation_name(RelationGetRelid(source)), quote_identifier(order_by)),
-                     errhint("Run CREATE INDEX ON %s (%s).", relation_name(RelationGetRelid(source)), quote_identifier(order_by))));
+                     errhint("Run CREATE INDEX ON %s (%s).", relation_name(RelationGetRelid(source)),
+                             quote_identifier(order_by))));
 }
 
 static SequencePosition start_position(Oid sequence) {
@@ -139,7 +148,8 @@ static void create_shred(FunctionCallInfo fcinfo) {
 static void check_new_mapping(const Pipeline *pipeline, const char *mapping) {
     const OwnerScope owner = switch_to_owner(pipeline);
     Relation source = relation_open(pipeline_source(pipeline), AccessShareLock);
-    check_rights(plan_shred(read_mapping(mapping, strlen(mapping)), source), source, pipeline->document, pipeline->order_by);
+    check_rights(plan_shred(read_mapping(mapping, strlen(mapping)), source), source, pipeline->document,
+                 pipeline->order_by);
     relation_close(source, AccessShareLock);
     switch_back(&owner);
 }
@@ -159,9 +169,10 @@ static void alter_pipeline(FunctionCallInfo fcinfo) {
         add_null(&parameters, INT8OID);
     else
         add_int(&parameters, PG_GETARG_INT32(2));
-    catalog_execute("UPDATE sluice.pipeline SET mapping = coalesce($2::json, mapping), batch_size = coalesce($3::int, batch_size) "
-                    "WHERE pipeline_id = $1::int",
-                    &parameters);
+    catalog_execute(
+        "UPDATE sluice.pipeline SET mapping = coalesce($2::json, mapping), batch_size = coalesce($3::int, batch_size) "
+        "WHERE pipeline_id = $1::int",
+        &parameters);
 }
 
 } // namespace sluice

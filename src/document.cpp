@@ -36,8 +36,8 @@ static void parse_guarded(const char *text, size_t length, Arena *arena, ParsedT
 
 void json_syntax_error(const ParsedText *parsed, const char *what) {
     ereport(ERROR, (errcode(ERRCODE_INVALID_TEXT_REPRESENTATION), errmsg("%s is no valid JSON", what),
-                    errdetail("Line %d, column %d: %s.", static_cast<int>(parsed->line), static_cast<int>(parsed->column),
-                              parsed->message)));
+                    errdetail("Line %d, column %d: %s.", static_cast<int>(parsed->line),
+                              static_cast<int>(parsed->column), parsed->message)));
     pg_unreachable();
 }
 

@@ -11,8 +11,8 @@ namespace sluice {
 
 // A DocumentReader belongs to a run; the memory of the last document is given back by the next read.
 struct DocumentReader {
-    Oid type;      // jsonb, json or a string type
-    Arena arena;   // of trees read from text
+    Oid type;    // jsonb, json or a string type
+    Arena arena; // of trees read from text
     MemoryContext detoasted;
 };
 

@@ -31,8 +31,8 @@ static int64 count_pending(const Pipeline *pipeline) {
     MemoryContext memory = CurrentMemoryContext;
     const OwnerScope owner = switch_to_owner(pipeline);
     const Oid source = pipeline_source(pipeline);
-    const char *query = psprintf("SELECT pg_catalog.count(*) FROM %s WHERE %s OPERATOR(pg_catalog.>) $1", relation_name(source),
-                                 quote_identifier(pipeline->order_by));
+    const char *query = psprintf("SELECT pg_catalog.count(*) FROM %s WHERE %s OPERATOR(pg_catalog.>) $1",
+                                 relation_name(source), quote_identifier(pipeline->order_by));
     Oid types[] = {INT8OID};
     Datum values[] = {Int64GetDatum(pipeline->position.position)};
     if (SPI_execute_with_args(query, 1, types, values, NULL, false, 1) != SPI_OK_SELECT)
@@ -86,7 +86,8 @@ static Estimate estimate_pending(const Pipeline *pipeline) {
         return estimate;
     const int64 last = sequence_last_value(sequence), position = pipeline->position.position;
     estimate.known = true;
-    estimate.pending = last == nothing_read ? 0 : Max(static_cast<int64>(0), position == nothing_read ? last : last - position);
+    estimate.pending =
+        last == nothing_read ? 0 : Max(static_cast<int64>(0), position == nothing_read ? last : last - position);
     if (estimate.pending > 0)
         estimate.waiting_for = describe_holders(sequence);
     return estimate;

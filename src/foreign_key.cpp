@@ -85,7 +85,8 @@ static bool domain_runs_code(Oid domain) {
     ListCell *cell;
     foreach (cell, constraints.constraints) {
         const DomainConstraintState *constraint = static_cast<DomainConstraintState *>(lfirst(cell));
-        if (constraint->constrainttype == DOM_CONSTRAINT_CHECK && contain_volatile_functions(reinterpret_cast<Node *>(constraint->check_expr)))
+        if (constraint->constrainttype == DOM_CONSTRAINT_CHECK &&
+            contain_volatile_functions(reinterpret_cast<Node *>(constraint->check_expr)))
             return true;
     }
     return type_runs_code(getBaseType(domain));
@@ -133,7 +134,8 @@ static bool partitions_interfere(Relation relation) {
             continue;
         Relation partition = table_open(lfirst_oid(cell), NoLock);
         const bool interferes = (partition->trigdesc && partition->trigdesc->trig_insert_before_row) ||
-                                partition->rd_rel->relkind == RELKIND_FOREIGN_TABLE || checks_run_code(RelationGetDescr(partition));
+                                partition->rd_rel->relkind == RELKIND_FOREIGN_TABLE ||
+                                checks_run_code(RelationGetDescr(partition));
         table_close(partition, NoLock);
         if (interferes)
             return true;
@@ -142,7 +144,8 @@ static bool partitions_interfere(Relation relation) {
 }
 
 bool may_interfere(Relation relation) {
-    if ((relation->trigdesc && relation->trigdesc->trig_insert_before_row) || checks_run_code(RelationGetDescr(relation)))
+    if ((relation->trigdesc && relation->trigdesc->trig_insert_before_row) ||
+        checks_run_code(RelationGetDescr(relation)))
         return true;
     TupleDesc columns = RelationGetDescr(relation);
     for (int i = 0; i < columns->natts; i++)

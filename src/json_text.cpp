@@ -30,8 +30,9 @@ bool SameKey(const Member &left, const Member &right) {
 }
 
 class TreeBuilder final : public nlohmann::json_sax<Json> {
-  public:
-    TreeBuilder(Arena *arena, const volatile int *stop, ParsedText *parsed) : arena_(arena), stop_(stop), parsed_(parsed) {
+public:
+    TreeBuilder(Arena *arena, const volatile int *stop, ParsedText *parsed)
+        : arena_(arena), stop_(stop), parsed_(parsed) {
         stack_.reserve(128);
         open_.reserve(16);
     }
@@ -70,7 +71,8 @@ class TreeBuilder final : public nlohmann::json_sax<Json> {
         count = DropEarlierDuplicates(from, count);
         const bool indexed = count > linear_members;
         node.length = static_cast<uint32_t>(count);
-        node.members = static_cast<Member *>(arena_->Allocate(count * sizeof(Member) + (indexed ? count * sizeof(uint32_t) : 0)));
+        node.members =
+            static_cast<Member *>(arena_->Allocate(count * sizeof(Member) + (indexed ? count * sizeof(uint32_t) : 0)));
         std::copy(from, from + count, node.members);
         if (indexed)
             Index(node);
@@ -112,7 +114,7 @@ class TreeBuilder final : public nlohmann::json_sax<Json> {
         return false;
     }
 
-  private:
+private:
     const char *Copy(const std::string &text) {
         char *copy = static_cast<char *>(arena_->Allocate(text.size()));
         std::memcpy(copy, text.data(), text.size());
@@ -195,7 +197,8 @@ class TreeBuilder final : public nlohmann::json_sax<Json> {
                 NoteDuplicate(members[order_[i]]);
                 members[order_[i]].key = nullptr; // marks the earlier one; the sort was stable
             }
-        Member *end = std::remove_if(members, members + count, [](const Member &member) { return member.key == nullptr; });
+        Member *end =
+            std::remove_if(members, members + count, [](const Member &member) { return member.key == nullptr; });
         return static_cast<size_t>(end - members);
     }
 
@@ -211,7 +214,8 @@ class TreeBuilder final : public nlohmann::json_sax<Json> {
         for (uint32_t i = 0; i < object.length; i++)
             order[i] = i;
         const Member *members = object.members;
-        std::sort(order, order + object.length, [members](uint32_t a, uint32_t b) { return KeyLess(members[a], members[b]); });
+        std::sort(order, order + object.length,
+                  [members](uint32_t a, uint32_t b) { return KeyLess(members[a], members[b]); });
     }
 
     Arena *arena_;

@@ -40,8 +40,8 @@ static const char *string_of(const Value &value, const char *pointer, const char
     return plain_string(value.text, value.length, pointer);
 }
 
-[[noreturn]] static void unknown_member(const char *pointer, const char *name, const char *what, const char *const *known,
-                                        int count) {
+[[noreturn]] static void unknown_member(const char *pointer, const char *name, const char *what,
+                                        const char *const *known, int count) {
     const char *hint = nearest_of(name, known, count);
     if (!hint) {
         StringInfoData list;
@@ -56,12 +56,14 @@ static const char *string_of(const Value &value, const char *pointer, const char
 }
 
 static void not_yet(const char *pointer, const char *what) {
-    ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED), errmsg("%s: %s is not supported by this version", pointer, what)));
+    ereport(ERROR,
+            (errcode(ERRCODE_FEATURE_NOT_SUPPORTED), errmsg("%s: %s is not supported by this version", pointer, what)));
 }
 
 // plain_form reads the text of a value: a path or one of the other forms.
 static void plain_form(const char *text, MappedColumn *column, const char *pointer) {
-    static const char *const words[] = {"@key", "@index", "#serial", "#default", "#run", "#loaded_at", "#hash", "#rest"};
+    static const char *const words[] = {"@key", "@index",     "#serial", "#default",
+                                        "#run", "#loaded_at", "#hash",   "#rest"};
     constexpr ValueForm forms[] = {ValueForm::Key,     ValueForm::Index, ValueForm::Serial,
                                    ValueForm::Default, ValueForm::Run,   ValueForm::LoadedAt};
     for (int i = 0; i < static_cast<int>(lengthof(words)); i++) {
@@ -82,9 +84,10 @@ static void plain_form(const char *text, MappedColumn *column, const char *point
     if (*text == '#' || (*text == '@' && text[1] >= 'a' && text[1] <= 'z'))
         mapping_error(pointer, psprintf("\"%s\" is no value", text), nearest_of(text, words, lengthof(words)));
     if (*text != '$' && *text != '@')
-        mapping_error(pointer, psprintf("\"%s\" is no value", text),
-                      "A value is a path ($..., @...), \"@key\", \"@index\", \"parent.column\", \"#serial\", \"#default\", "
-                      "\"#run\", \"#loaded_at\" or \"#source.column\".");
+        mapping_error(
+            pointer, psprintf("\"%s\" is no value", text),
+            "A value is a path ($..., @...), \"@key\", \"@index\", \"parent.column\", \"#serial\", \"#default\", "
+            "\"#run\", \"#loaded_at\" or \"#source.column\".");
     column->form = ValueForm::Path;
     column->path = parse_path(text, pointer);
     if (path_has_each(column->path))
@@ -123,7 +126,8 @@ static void object_form(const Value &object, MappedColumn *column, const char *p
             read_null_if(member, column, place);
         } else if (strcmp(word, "on_error") == 0) {
             if (strcmp(string_of(member, place, "\"on_error\""), "null") != 0)
-                mapping_error(place, "\"on_error\" takes only \"null\"", "Leave it out, and a value that does not fit is an error.");
+                mapping_error(place, "\"on_error\" takes only \"null\"",
+                              "Leave it out, and a value that does not fit is an error.");
             column->null_on_error = true;
         } else if (strcmp(word, "type") == 0) {
             column->type = string_of(member, place, "\"type\"");
@@ -133,9 +137,12 @@ static void object_form(const Value &object, MappedColumn *column, const char *p
     }
     if (!has_path)
         mapping_error(pointer, "\"path\" is missing", NULL);
-    const bool from_document = column->form == ValueForm::Path || column->form == ValueForm::Key || column->form == ValueForm::Index;
-    if (!from_document && (column->format || column->null_if || column->null_on_error || column->default_value.kind != ValueKind::Absent))
-        mapping_error(pointer, "\"format\", \"default\", \"null_if\" and \"on_error\" go with a path into the document", NULL);
+    const bool from_document =
+        column->form == ValueForm::Path || column->form == ValueForm::Key || column->form == ValueForm::Index;
+    if (!from_document &&
+        (column->format || column->null_if || column->null_on_error || column->default_value.kind != ValueKind::Absent))
+        mapping_error(pointer, "\"format\", \"default\", \"null_if\" and \"on_error\" go with a path into the document",
+                      NULL);
 }
 
 static MappedColumn read_column(const char *name, const Value &value, const char *pointer) {
@@ -148,7 +155,8 @@ static MappedColumn read_column(const char *name, const Value &value, const char
     else if (value.kind == ValueKind::Object)
         object_form(value, &column, pointer);
     else
-        mapping_error(pointer, psprintf("a column's value must be a string or an object, not %s", kind_name(value)), NULL);
+        mapping_error(pointer, psprintf("a column's value must be a string or an object, not %s", kind_name(value)),
+                      NULL);
     return column;
 }
 
@@ -203,7 +211,9 @@ Mapping *read_mapping(const char *text, size_t length) {
     if (parsed.result == ParseResult::Syntax)
         json_syntax_error(&parsed, "mapping");
     if (parsed.duplicate_key)
-        mapping_error("", psprintf("\"%s\" stands twice in one object", pnstrdup(parsed.duplicate_key, parsed.duplicate_length)), NULL);
+        mapping_error(
+            "", psprintf("\"%s\" stands twice in one object", pnstrdup(parsed.duplicate_key, parsed.duplicate_length)),
+            NULL);
     const Value root = value_of_node(parsed.root);
     if (root.kind != ValueKind::Object || value_count(root) == 0)
         mapping_error("", "a mapping must be an object with a member for each table",

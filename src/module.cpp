@@ -28,12 +28,19 @@ void _PG_init(void) {
         {NULL, 0, false},
     };
     DefineCustomEnumVariable("sluice.test_fault", "What the next parse of JSON text throws.",
-                             "For the extension's own tests: sends C++ exceptions through the bridge to PostgreSQL.", &sluice::test_fault,
-                             static_cast<int>(sluice::TestFault::None), faults, PGC_SUSET, GUC_NO_SHOW_ALL | GUC_NOT_IN_SAMPLE, NULL, NULL,
-                             NULL);
-    DefineCustomBoolVariable("sluice.test_by_query", "Writes every target by INSERT ... SELECT instead of directly.",
-                             "For the extension's own tests: both ways must give the same rows.", &sluice::test_by_query, false, PGC_SUSET,
+                             "For the extension's own tests: sends C++ exceptions through the bridge to PostgreSQL.",
+                             &sluice::test_fault, static_cast<int>(sluice::TestFault::None), faults, PGC_SUSET,
                              GUC_NO_SHOW_ALL | GUC_NOT_IN_SAMPLE, NULL, NULL, NULL);
+    DefineCustomIntVariable(
+        "sluice.wait_for_writers",
+        "How long a run waits for transactions that may still add rows below those it could read next.",
+        "Once, at its end, outside a transaction block; 0 does not wait. What is held back longer is loaded by a later "
+        "run.",
+        &sluice::wait_for_writers, 1000, 0, 60000, PGC_USERSET, GUC_UNIT_MS, NULL, NULL, NULL);
+    DefineCustomBoolVariable("sluice.test_by_query", "Writes every target by INSERT ... SELECT instead of directly.",
+                             "For the extension's own tests: both ways must give the same rows.",
+                             &sluice::test_by_query, false, PGC_SUSET, GUC_NO_SHOW_ALL | GUC_NOT_IN_SAMPLE, NULL, NULL,
+                             NULL);
 #if PG_VERSION_NUM >= 150000
     MarkGUCPrefixReserved("sluice");
 #else

@@ -14,7 +14,8 @@ void nearest_offer(NearestName *nearest, const char *candidate) {
         most = nearest->distance - 1;
     if (most < 0)
         return;
-    const int distance = varstr_levenshtein_less_equal(nearest->wanted, wanted, candidate, offered, 1, 1, 1, most, true);
+    const int distance =
+        varstr_levenshtein_less_equal(nearest->wanted, wanted, candidate, offered, 1, 1, 1, most, true);
     if (distance <= most) {
         nearest->best = candidate;
         nearest->distance = distance;
@@ -51,7 +52,8 @@ const char *relation_name(Oid relation) {
 const char *this_home() { return psprintf(UINT64_FORMAT "/%u", GetSystemIdentifier(), MyDatabaseId); }
 
 RelationReference reference_to(Oid relation) {
-    return RelationReference{get_namespace_name(get_rel_namespace(relation)), get_rel_name(relation), relation, this_home()};
+    return RelationReference{get_namespace_name(get_rel_namespace(relation)), get_rel_name(relation), relation,
+                             this_home()};
 }
 
 Found resolve_reference(const RelationReference *reference, Oid *relation) {

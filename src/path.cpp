@@ -5,14 +5,16 @@
 
 namespace sluice {
 
-[[noreturn]] static void path_error(const char *pointer, const char *text, const char *at, const char *what, const char *hint) {
-    mapping_error(pointer, psprintf("%s at character %d of path \"%s\"", what, pg_mbstrlen_with_len(text, at - text) + 1, text),
+[[noreturn]] static void path_error(const char *pointer, const char *text, const char *at, const char *what,
+                                    const char *hint) {
+    mapping_error(pointer,
+                  psprintf("%s at character %d of path \"%s\"", what, pg_mbstrlen_with_len(text, at - text) + 1, text),
                   hint);
 }
 
 static bool is_name_character(unsigned char c) {
-    return c >= 0x80 || c == '_' || c == '-' || c == '$' || c == '+' || (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') ||
-           (c >= 'A' && c <= 'Z');
+    return c >= 0x80 || c == '_' || c == '-' || c == '$' || c == '+' || (c >= '0' && c <= '9') ||
+           (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
 }
 
 // quoted_name reads ."any name"; inside, \" and \\ stand for themselves.
@@ -44,7 +46,8 @@ static const char *name_step(const char *text, const char *at, const char *point
     while (is_name_character(*at))
         at++;
     if (at == start)
-        path_error(pointer, text, at, "a name is missing", "Write names with other characters in double quotes: $.\"a b\".");
+        path_error(pointer, text, at, "a name is missing",
+                   "Write names with other characters in double quotes: $.\"a b\".");
     step->kind = StepKind::Key;
     step->length = at - start;
     step->key = pnstrdup(start, step->length);
@@ -77,7 +80,8 @@ Path parse_path(const char *text, const char *pointer) {
     Path path{};
     path.text = pstrdup(text);
     if (*text != '$' && *text != '@')
-        path_error(pointer, text, text, "neither $ nor @", "A path starts with $ (the document) or @ (the item that \"each\" matched).");
+        path_error(pointer, text, text, "neither $ nor @",
+                   "A path starts with $ (the document) or @ (the item that \"each\" matched).");
     path.from_item = *text == '@';
     path.steps = static_cast<Step *>(palloc0(sizeof(Step) * (strlen(text) + 1)));
     for (const char *at = text + 1; *at;) {
@@ -87,7 +91,8 @@ Path parse_path(const char *text, const char *pointer) {
         else if (*at == '[')
             at = bracket_step(text, at + 1, pointer, step);
         else
-            path_error(pointer, text, at, "neither . nor [", "Names with other characters are written in double quotes: $.\"a b\".");
+            path_error(pointer, text, at, "neither . nor [",
+                       "Names with other characters are written in double quotes: $.\"a b\".");
     }
     return path;
 }

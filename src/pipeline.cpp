@@ -7,7 +7,8 @@
 namespace sluice {
 
 void argument_error(const char *argument, const char *what, const char *hint) {
-    ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("%s: %s", argument, what), hint ? errhint("%s", hint) : 0));
+    ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("%s: %s", argument, what),
+                    hint ? errhint("%s", hint) : 0));
     pg_unreachable();
 }
 
@@ -31,7 +32,8 @@ static void create_anchor(int32 pipeline, const char *name, Oid owner) {
     catalog_execute(psprintf("COMMENT ON TYPE sluice.%s IS %s", anchor_name(pipeline),
                              quote_literal_cstr(psprintf("pipeline %s: who owns this type owns the pipeline", name))),
                     &none);
-    catalog_execute(psprintf("ALTER TYPE sluice.%s OWNER TO %s", anchor_name(pipeline), quote_identifier(GetUserNameFromId(owner, false))),
+    catalog_execute(psprintf("ALTER TYPE sluice.%s OWNER TO %s", anchor_name(pipeline),
+                             quote_identifier(GetUserNameFromId(owner, false))),
                     &none);
 }
 
@@ -48,7 +50,8 @@ static void create_anchor(int32 pipeline, const char *name, Oid owner) {
             nearest_offer(&nearest, result_text(i, 1));
     }
     const char *hint = nearest_hint(&nearest);
-    ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("pipeline \"%s\" does not exist", name), hint ? errhint("%s", hint) : 0));
+    ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("pipeline \"%s\" does not exist", name),
+                    hint ? errhint("%s", hint) : 0));
     pg_unreachable();
 }
 
@@ -56,22 +59,27 @@ static void read_holders(SequencePosition *position, Datum array) {
     Datum *values;
     bool *nulls;
     int count;
-    deconstruct_array(DatumGetArrayTypeP(array), INT8OID, sizeof(int64), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE, &values, &nulls, &count);
+    deconstruct_array(DatumGetArrayTypeP(array), INT8OID, sizeof(int64), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE, &values,
+                      &nulls, &count);
     position->holder_count = count / 3;
     position->holders = static_cast<Holder *>(palloc0(sizeof(Holder) * (position->holder_count + 1)));
     for (int i = 0; i < position->holder_count; i++)
-        position->holders[i] = Holder{DatumGetInt64(values[i * 3]), DatumGetInt64(values[i * 3 + 1]), DatumGetInt64(values[i * 3 + 2])};
+        position->holders[i] =
+            Holder{DatumGetInt64(values[i * 3]), DatumGetInt64(values[i * 3 + 1]), DatumGetInt64(values[i * 3 + 2])};
 }
 
 // load_pipeline reads the pipeline that `condition` on $1 names; NULL when there is none with an owner.
 static Pipeline *load_pipeline(CatalogStatement *statement, const char *condition, const Parameters *parameters) {
-    const uint64 found = catalog_prepared(
-        statement, psprintf("SELECT p.pipeline_id::bigint, p.name, p.kind, p.source_schema, p.source_name, p.source_oid, p.home, p.document, "
-                 "p.mapping, p.order_by, p.batch_size::bigint, p.paused::int::bigint, p.time_zone, p.date_style, p.interval_style, "
-                 "p.search_path, s.\"position\", s.sampled, s.holders, s.filenode, s.home "
-                 "FROM sluice.pipeline p JOIN sluice.sequence_position s USING (pipeline_id) WHERE %s",
-                 condition),
-        parameters);
+    const uint64 found =
+        catalog_prepared(statement,
+                         psprintf("SELECT p.pipeline_id::bigint, p.name, p.kind, p.source_schema, p.source_name, "
+                                  "p.source_oid, p.home, p.document, "
+                                  "p.mapping, p.order_by, p.batch_size::bigint, p.paused::int::bigint, p.time_zone, "
+                                  "p.date_style, p.interval_style, "
+                                  "p.search_path, s.\"position\", s.sampled, s.holders, s.filenode, s.home "
+                                  "FROM sluice.pipeline p JOIN sluice.sequence_position s USING (pipeline_id) WHERE %s",
+                                  condition),
+                         parameters);
     bool is_null;
     const Oid owner = found ? anchor_owner(result_int(0, 1, &is_null)) : InvalidOid;
     if (!OidIsValid(owner)) {
@@ -83,7 +91,8 @@ static Pipeline *load_pipeline(CatalogStatement *statement, const char *conditio
     pipeline->name = result_text(0, 2);
     pipeline->owner = owner;
     pipeline->kind = result_text(0, 3);
-    pipeline->source = RelationReference{result_text(0, 4), result_text(0, 5), static_cast<Oid>(result_int(0, 6, &is_null)), result_text(0, 7)};
+    pipeline->source = RelationReference{result_text(0, 4), result_text(0, 5),
+                                         static_cast<Oid>(result_int(0, 6, &is_null)), result_text(0, 7)};
     pipeline->document = result_text(0, 8);
     pipeline->mapping = result_text(0, 9);
     pipeline->order_by = result_text(0, 10);
@@ -115,7 +124,8 @@ Pipeline *find_pipeline(const char *name) {
     if (!pipeline)
         unknown_pipeline(name);
     if (!owns_or_is_member(pipeline->owner))
-        ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE), errmsg("must be owner of pipeline \"%s\"", pipeline->name)));
+        ereport(ERROR,
+                (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE), errmsg("must be owner of pipeline \"%s\"", pipeline->name)));
     return pipeline;
 }
 
@@ -139,7 +149,8 @@ Oid pipeline_source(const Pipeline *pipeline) {
                         errdetail("Its numbers have nothing to do with those that were read before."),
                         errhint("Drop the pipeline and create it again: it then loads what the source holds now.")));
     case Found::Missing:
-        ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE), errmsg("source %s of pipeline \"%s\" does not exist", name, pipeline->name),
+        ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE),
+                        errmsg("source %s of pipeline \"%s\" does not exist", name, pipeline->name),
                         errhint("Restore it, or drop the pipeline with sluice.drop_pipeline.")));
     }
     pg_unreachable();
@@ -174,7 +185,8 @@ static Datum holders_array(const SequencePosition *position) {
         values[i * 3 + 1] = Int64GetDatum(position->holders[i].transaction);
         values[i * 3 + 2] = Int64GetDatum(position->holders[i].low);
     }
-    return PointerGetDatum(construct_array(values, position->holder_count * 3, INT8OID, sizeof(int64), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
+    return PointerGetDatum(
+        construct_array(values, position->holder_count * 3, INT8OID, sizeof(int64), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
 }
 
 static void add_number(Parameters *parameters, int64 number) {
@@ -204,7 +216,8 @@ static int64 insert_definition(const NewPipeline *pipeline) {
     add_text(&parameters, GetConfigOption("DateStyle", false, false));
     add_text(&parameters, GetConfigOption("IntervalStyle", false, false));
     add_text(&parameters, kept_search_path());
-    catalog_execute("INSERT INTO sluice.pipeline (name, kind, source_schema, source_name, source_oid, home, document, mapping, cursor, "
+    catalog_execute("INSERT INTO sluice.pipeline (name, kind, source_schema, source_name, source_oid, home, document, "
+                    "mapping, cursor, "
                     "order_by, batch_size, time_zone, date_style, interval_style, search_path) "
                     "VALUES ($1, $2, $3, $4, $5, $6, $7, $8::json, 'sequence', $9, $10::int, $11, $12, $13, $14) "
                     "RETURNING pipeline_id::bigint",
@@ -223,9 +236,10 @@ static void insert_position(int64 pipeline, const SequencePosition *position) {
     add_value(&parameters, INT8ARRAYOID, holders_array(position));
     add_int(&parameters, position->filenode);
     add_text(&parameters, position->home);
-    catalog_execute("INSERT INTO sluice.sequence_position (pipeline_id, \"position\", sampled, holders, filenode, home) "
-                    "VALUES ($1::int, $2, $3, $4, $5, $6)",
-                    &parameters);
+    catalog_execute(
+        "INSERT INTO sluice.sequence_position (pipeline_id, \"position\", sampled, holders, filenode, home) "
+        "VALUES ($1::int, $2, $3, $4, $5, $6)",
+        &parameters);
 }
 
 void insert_pipeline(const NewPipeline *pipeline) {
@@ -246,9 +260,11 @@ void store_sequence_position(int32 pipeline, const SequencePosition *position, i
     add_int(&parameters, position->filenode);
     add_text(&parameters, position->home);
     static CatalogStatement update;
-    catalog_prepared(&update, "UPDATE sluice.sequence_position SET \"position\" = $2, sampled = $3, holders = $4, rows_total = rows_total + $5, "
-                    "filenode = $6, home = $7 WHERE pipeline_id = $1::int",
-                    &parameters);
+    catalog_prepared(&update,
+                     "UPDATE sluice.sequence_position SET \"position\" = $2, sampled = $3, holders = $4, rows_total = "
+                     "rows_total + $5, "
+                     "filenode = $6, home = $7 WHERE pipeline_id = $1::int",
+                     &parameters);
 }
 
 // ---- the lock

@@ -34,12 +34,14 @@ extern "C" {
 #include "catalog/pg_subscription_rel.h"
 #include "catalog/pg_trigger.h"
 #include "catalog/pg_type.h"
-#include "commands/defrem.h"
 #include "commands/dbcommands.h"
+#include "commands/defrem.h"
 #include "commands/sequence.h"
 #include "commands/trigger.h"
 #include "common/int.h"
+#include "executor/execPartition.h"
 #include "executor/executor.h"
+#include "executor/nodeModifyTable.h"
 #include "executor/spi.h"
 #include "executor/tuptable.h"
 #include "fmgr.h"
@@ -56,8 +58,10 @@ extern "C" {
 #include "parser/parse_type.h"
 #include "parser/parsetree.h"
 #include "parser/scansup.h"
+#include "partitioning/partdesc.h"
 #include "pgstat.h"
 #include "rewrite/rewriteHandler.h"
+#include "storage/latch.h"
 #include "storage/lmgr.h"
 #include "storage/lock.h"
 #include "storage/proc.h"
@@ -92,9 +96,7 @@ extern "C" {
 #include "utils/tuplestore.h"
 #include "utils/typcache.h"
 #include "utils/varlena.h"
-#include "executor/nodeModifyTable.h"
-#include "executor/execPartition.h"
-#include "partitioning/partdesc.h"
+#include "utils/wait_event.h"
 #if PG_VERSION_NUM >= 160000
 #include "nodes/miscnodes.h"
 #endif
@@ -196,6 +198,18 @@ inline PGPROC *backend_process(int backend) {
 #else
     return BackendIdGetProc(backend);
 #endif
+}
+
+// is_open_transaction tells whether a virtual transaction is still going on (false for prepared ones).
+inline bool is_open_transaction(int64 backend, int64 number) {
+    VirtualTransactionId transaction;
+#if PG_VERSION_NUM >= 170000
+    transaction.procNumber = backend;
+#else
+    transaction.backendId = backend;
+#endif
+    transaction.localTransactionId = number;
+    return backend != no_backend && !VirtualXactLock(transaction, false);
 }
 
 inline bool owns_or_is_member(Oid role) { return has_privs_of_role(GetUserId(), role); }

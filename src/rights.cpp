@@ -40,7 +40,8 @@ OwnerScope switch_to_owner(const Pipeline *pipeline) {
     GetUserIdAndSecContext(&scope.user, &scope.security);
     scope.switched = scope.user != pipeline->owner;
     if (scope.switched)
-        SetUserIdAndSecContext(pipeline->owner, scope.security | SECURITY_LOCAL_USERID_CHANGE | SECURITY_RESTRICTED_OPERATION);
+        SetUserIdAndSecContext(pipeline->owner,
+                               scope.security | SECURITY_LOCAL_USERID_CHANGE | SECURITY_RESTRICTED_OPERATION);
     scope.settings = NewGUCNestLevel();
     apply("TimeZone", pipeline->time_zone);
     apply("DateStyle", pipeline->date_style);
@@ -58,10 +59,11 @@ void switch_back(const OwnerScope *scope) {
 OwnerScope enter_owner(const Pipeline *pipeline, bool atomic) {
     const Oid pending = atomic && GetUserId() != pipeline->owner ? pending_deferred_trigger() : InvalidOid;
     if (OidIsValid(pending))
-        ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-                        errmsg("pipeline \"%s\" cannot run here: deferred triggers of %s are pending in this transaction", pipeline->name,
-                               relation_name(pending)),
-                        errhint("Run SET CONSTRAINTS ALL IMMEDIATE first, or run the pipeline outside a transaction block.")));
+        ereport(ERROR,
+                (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+                 errmsg("pipeline \"%s\" cannot run here: deferred triggers of %s are pending in this transaction",
+                        pipeline->name, relation_name(pending)),
+                 errhint("Run SET CONSTRAINTS ALL IMMEDIATE first, or run the pipeline outside a transaction block.")));
     OwnerScope scope = switch_to_owner(pipeline);
     scope.atomic = atomic;
     return scope;
@@ -75,9 +77,12 @@ void leave_owner(const OwnerScope *scope) {
     if (scope->switched) {
         const Oid pending = pending_deferred_trigger();
         if (OidIsValid(pending))
-            ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-                            errmsg("a trigger deferred further work on %s, which would run with the rights of the caller", relation_name(pending)),
-                            errhint("Let the trigger function leave SET CONSTRAINTS alone, or run the pipeline as its owner.")));
+            ereport(
+                ERROR,
+                (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+                 errmsg("a trigger deferred further work on %s, which would run with the rights of the caller",
+                        relation_name(pending)),
+                 errhint("Let the trigger function leave SET CONSTRAINTS alone, or run the pipeline as its owner.")));
     }
     switch_back(scope);
 }

@@ -27,6 +27,8 @@ namespace sluice {
 
 constexpr int automatic_batch_size = 10000;
 
+int wait_for_writers = 1000;
+
 enum class BatchEnd : uint8_t { Idle, More, Last };
 
 struct RunCounts {
@@ -51,6 +53,8 @@ struct Run {
     SourceReader *reader;
     WriterCache *cache;
     DocumentReader documents;
+    bool held_back; // numbers were drawn that open transactions may still add rows below
+    bool waited;
     int64 expected; // source rows that the run is about to load, for its progress
     TimestampTz shown_at;
 };
@@ -66,8 +70,9 @@ void watch_relation_changes() { CacheRegisterRelcacheCallback(note_relation_chan
 static Oid document_type(Relation source, const char *document) {
     const AttrNumber number = get_attnum(RelationGetRelid(source), document);
     if (number <= 0)
-        ereport(ERROR, (errcode(ERRCODE_UNDEFINED_COLUMN), errmsg("document column \"%s\" of source %s does not exist", document,
-                                                                  relation_name(RelationGetRelid(source))),
+        ereport(ERROR, (errcode(ERRCODE_UNDEFINED_COLUMN),
+                        errmsg("document column \"%s\" of source %s does not exist", document,
+                               relation_name(RelationGetRelid(source))),
                         errhint("It was renamed or dropped. Create the pipeline again.")));
     return getBaseType(TupleDescAttr(RelationGetDescr(source), number - 1)->atttypid);
 }
@@ -84,7 +89,8 @@ static void plan_run(Run *run) {
     Relation source = relation_open(run->source, AccessShareLock);
     run->sequence = check_sequence_source(source, run->pipeline->order_by);
     ShredPlan *plan = plan_shred(read_mapping(run->pipeline->mapping, strlen(run->pipeline->mapping)), source);
-    run->reader = prepare_reader(source, run->pipeline->document, run->pipeline->order_by, plan->source_columns, plan->source_column_count);
+    run->reader = prepare_reader(source, run->pipeline->document, run->pipeline->order_by, plan->source_columns,
+                                 plan->source_column_count);
     open_document_reader(&run->documents, document_type(source, run->pipeline->document), run->planned);
     run->cache = make_writer_cache(run->planned);
     relation_close(source, NoLock);
@@ -148,14 +154,23 @@ static void note_foreign_numbers(const Run *run) {
         return;
     const int64 last = sequence_last_value(run->sequence);
     if (highest > last)
-        ereport(WARNING, (errmsg("source %s has a row with %s = " INT64_FORMAT ", but its sequence stands at " INT64_FORMAT,
-                                 relation_name(run->source), quote_identifier(run->pipeline->order_by), highest, last),
-                          errdetail("Numbers not drawn from the sequence are read only when it has passed them."),
-                          errhint("Run SELECT setval(%s, " INT64_FORMAT ").", quote_literal_cstr(relation_name(run->sequence)), highest)));
+        ereport(WARNING,
+                (errmsg("source %s has a row with %s = " INT64_FORMAT ", but its sequence stands at " INT64_FORMAT,
+                        relation_name(run->source), quote_identifier(run->pipeline->order_by), highest, last),
+                 errdetail("Numbers not drawn from the sequence are read only when it has passed them."),
+                 errhint("Run SELECT setval(%s, " INT64_FORMAT ").", quote_literal_cstr(relation_name(run->sequence)),
+                         highest)));
 }
 
-static const char *final_status(BatchEnd end, const Run *run) {
-    return end == BatchEnd::More && !(run->options.max_batches > 0 && run->counts.batches >= run->options.max_batches) ? "running" : "succeeded";
+static bool reached_max_batches(const Run *run) {
+    return run->options.max_batches > 0 && run->counts.batches >= run->options.max_batches;
+}
+
+static bool run_ends(const Run *run, BatchEnd end) { return end != BatchEnd::More || reached_max_batches(run); }
+
+// will_wait tells whether a run that has read what it may waits once for the transactions that hold back the rest.
+static bool will_wait(const Run *run) {
+    return !run->atomic && run->held_back && !run->waited && wait_for_writers > 0 && !reached_max_batches(run);
 }
 
 // record_run writes the run's row as it stands: its first record also ends what a dead session left "running".
@@ -179,15 +194,18 @@ static void record_run(Run *run, const char *status, const char *error) {
                         "error = 'the session ended before the run did; what its batches committed is kept' "
                         "WHERE pipeline_id = $2::int AND status = 'running' AND run_id <> $1",
                         &parameters);
-        catalog_execute("INSERT INTO sluice.run_log (run_id, pipeline_id, status, started_at, finished_at, batches, source_rows, inserted, nulled, error) "
+        catalog_execute("INSERT INTO sluice.run_log (run_id, pipeline_id, status, started_at, finished_at, batches, "
+                        "source_rows, inserted, nulled, error) "
                         "VALUES ($1, $2::int, $3, $4, $5, $6, $7, $8, $9, $10)",
                         &parameters);
         return;
     }
     static CatalogStatement update;
-    catalog_prepared(&update, "UPDATE sluice.run_log SET status = $3, started_at = $4, finished_at = $5, batches = $6, source_rows = $7, inserted = $8, "
-                    "nulled = $9, error = $10 WHERE run_id = $1 AND pipeline_id = $2::int",
-                    &parameters);
+    catalog_prepared(&update,
+                     "UPDATE sluice.run_log SET status = $3, started_at = $4, finished_at = $5, batches = $6, "
+                     "source_rows = $7, inserted = $8, "
+                     "nulled = $9, error = $10 WHERE run_id = $1 AND pipeline_id = $2::int",
+                     &parameters);
 }
 
 // record_nothing keeps one row for runs in a row that found nothing new (or were skipped), and counts them in it.
@@ -197,7 +215,8 @@ static void record_nothing(const Run *run, const char *status) {
     add_text(&parameters, status);
     add_value(&parameters, TIMESTAMPTZOID, TimestampTzGetDatum(run->started_at));
     const uint64 updated = catalog_execute(
-        "UPDATE sluice.run_log SET started_at = $3, finished_at = pg_catalog.clock_timestamp(), idle_runs = idle_runs + 1 "
+        "UPDATE sluice.run_log SET started_at = $3, finished_at = pg_catalog.clock_timestamp(), idle_runs = idle_runs "
+        "+ 1 "
         "WHERE run_id = (SELECT run_id FROM sluice.run_log WHERE pipeline_id = $1::int ORDER BY run_id DESC LIMIT 1) "
         "AND status = $2 AND source_rows = 0",
         &parameters);
@@ -226,6 +245,7 @@ static BatchEnd work_batch(Run *run) {
     // The order is what makes it safe: first the sample, then a new snapshot to read by.
     PopActiveSnapshot();
     PushActiveSnapshot(GetTransactionSnapshot());
+    run->held_back = sample.safe < sample.last;
     BatchEnd end = BatchEnd::Idle;
     RunCounts counts = run->counts;
     const int64 before = counts.source_rows;
@@ -250,7 +270,7 @@ static BatchEnd work_batch(Run *run) {
         store_sequence_position(run->pipeline->id, &position, counts.source_rows - before);
         run->counts = counts;
         if (counts.source_rows > 0)
-            record_run(run, final_status(end, run), NULL);
+            record_run(run, run_ends(run, end) && !will_wait(run) ? "succeeded" : "running", NULL);
     }
     PopActiveSnapshot();
     MemoryContextSwitchTo(run->memory);
@@ -338,14 +358,12 @@ static void show_progress(Run *run, bool last) {
     const double rate = run->counts.source_rows / seconds;
     const int64 left = Max(static_cast<int64>(0), run->expected - run->counts.source_rows);
     if (last)
-        ereport(INFO, (errmsg("%s: " INT64_FORMAT " source rows in %.1f s, %.0f rows/s", run->pipeline->name, run->counts.source_rows, seconds, rate)));
+        ereport(INFO, (errmsg("%s: " INT64_FORMAT " source rows in %.1f s, %.0f rows/s", run->pipeline->name,
+                              run->counts.source_rows, seconds, rate)));
     else
-        ereport(INFO, (errmsg("%s: " INT64_FORMAT " of about " INT64_FORMAT " source rows, %.0f rows/s, %.0f s left", run->pipeline->name,
-                              run->counts.source_rows, Max(run->expected, run->counts.source_rows), rate, left / Max(rate, 1.0))));
-}
-
-static bool run_ends(const Run *run, BatchEnd end) {
-    return end != BatchEnd::More || (run->options.max_batches > 0 && run->counts.batches >= run->options.max_batches);
+        ereport(INFO, (errmsg("%s: " INT64_FORMAT " of about " INT64_FORMAT " source rows, %.0f rows/s, %.0f s left",
+                              run->pipeline->name, run->counts.source_rows, Max(run->expected, run->counts.source_rows),
+                              rate, left / Max(rate, 1.0))));
 }
 
 // finish_idle ends a run whose last look found nothing: one without work, or one that had worked to the last row.
@@ -359,6 +377,23 @@ static void finish_idle(Run *run) {
     MemoryContextSwitchTo(run->memory);
 }
 
+// wait_for_holders sleeps until the transactions listed by the last sample have ended, but not longer than the setting
+// sluice.wait_for_writers. No snapshot and no lock but the pipeline's own is held meanwhile. Prepared ones are not waited for.
+static void wait_for_holders(const Run *run) {
+    constexpr long pause = 10; // ms
+    const TimestampTz end = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), wait_for_writers);
+    const SequencePosition *position = &run->pipeline->position;
+    for (int i = 0; i < position->holder_count; i++)
+        while (is_open_transaction(position->holders[i].backend, position->holders[i].transaction)) {
+            if (GetCurrentTimestamp() >= end)
+                return;
+            (void)WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, pause, PG_WAIT_EXTENSION);
+            ResetLatch(MyLatch);
+            if (InterruptPending) // served where a cancel is recorded
+                return;
+        }
+}
+
 static void run_batches(Run *run) {
     for (;;) {
         BatchEnd end;
@@ -369,14 +404,19 @@ static void run_batches(Run *run) {
             end = guarded_batch(run);
         }
         run->recorded = run->recorded || run->counts.source_rows > 0;
-        if (end == BatchEnd::Idle || (run_ends(run, end) && !run->recorded))
+        const bool done = run_ends(run, end), waits = done && will_wait(run);
+        if (done && !waits && (end == BatchEnd::Idle || !run->recorded))
             finish_idle(run);
         if (!run->atomic)
             SPI_commit();
         MemoryContextSwitchTo(run->memory);
-        show_progress(run, run_ends(run, end));
-        if (run_ends(run, end))
+        show_progress(run, done && !waits);
+        if (done && !waits)
             return;
+        if (waits) {
+            run->waited = true;
+            wait_for_holders(run);
+        }
     }
 }
 
@@ -400,9 +440,7 @@ static void release_lock(const Run *run) {
 static void run_locked(Run *run) {
     in_flight[in_flight_count++] = run->pipeline->id;
     PG_TRY();
-    {
-        run_batches(run);
-    }
+    { run_batches(run); }
     PG_CATCH();
     {
         in_flight_count--;
@@ -420,11 +458,14 @@ static bool start_run(Run *run, const char *name) {
     run->lock = pipeline_lock_tag(run->pipeline->id);
     bool ready = false;
     if (run->pipeline->paused) {
-        ereport(NOTICE, (errmsg("pipeline \"%s\" is paused", name), errhint("Run SELECT sluice.resume(%s).", quote_literal_cstr(name))));
+        ereport(NOTICE, (errmsg("pipeline \"%s\" is paused", name),
+                         errhint("Run SELECT sluice.resume(%s).", quote_literal_cstr(name))));
     } else if (is_in_flight(run->pipeline->id) || in_flight_count == lengthof(in_flight) ||
                LockAcquire(&run->lock, ExclusiveLock, !run->atomic, true) == LOCKACQUIRE_NOT_AVAIL) {
-        ereport(NOTICE, (errmsg("pipeline \"%s\" is already running", name),
-                         errdetail("Process %d runs it.", is_in_flight(run->pipeline->id) ? MyProcPid : pipeline_lock_holder(run->pipeline->id))));
+        ereport(NOTICE,
+                (errmsg("pipeline \"%s\" is already running", name),
+                 errdetail("Process %d runs it.",
+                           is_in_flight(run->pipeline->id) ? MyProcPid : pipeline_lock_holder(run->pipeline->id))));
         record_nothing(run, "skipped");
     } else {
         ready = true;
@@ -443,8 +484,9 @@ static void reload(Run *run, const char *name) {
         run->pipeline = find_pipeline(name);
         PopActiveSnapshot();
         if (run->pipeline->id != id)
-            ereport(ERROR, (errcode(ERRCODE_OBJECT_IN_USE), errmsg("pipeline \"%s\" was replaced while the run started", name),
-                            errhint("Run it again.")));
+            ereport(ERROR,
+                    (errcode(ERRCODE_OBJECT_IN_USE), errmsg("pipeline \"%s\" was replaced while the run started", name),
+                     errhint("Run it again.")));
     }
     PG_CATCH();
     {
@@ -457,7 +499,8 @@ static void reload(Run *run, const char *name) {
 static void require_read_committed() {
     if (IsolationUsesXactSnapshot())
         ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-                        errmsg("a pipeline cannot run in a %s transaction", XactIsoLevel == XACT_SERIALIZABLE ? "SERIALIZABLE" : "REPEATABLE READ"),
+                        errmsg("a pipeline cannot run in a %s transaction",
+                               XactIsoLevel == XACT_SERIALIZABLE ? "SERIALIZABLE" : "REPEATABLE READ"),
                         errdetail("Its snapshot is older than the position: rows would be lost or loaded twice."),
                         errhint("Use READ COMMITTED (SET default_transaction_isolation = 'read committed').")));
 }
@@ -466,7 +509,8 @@ static void require_read_committed() {
 RunResult run_pipeline(const char *name, const RunOptions *options, bool atomic) {
     require_read_committed();
     MemoryContext before = CurrentMemoryContext;
-    MemoryContext memory = AllocSetContextCreate(PortalContext ? PortalContext : CurrentMemoryContext, "sluice run", ALLOCSET_DEFAULT_SIZES);
+    MemoryContext memory = AllocSetContextCreate(PortalContext ? PortalContext : CurrentMemoryContext, "sluice run",
+                                                 ALLOCSET_DEFAULT_SIZES);
     MemoryContextSwitchTo(memory);
     Run *run = static_cast<Run *>(palloc0(sizeof(Run)));
     run->memory = memory;

@@ -15,6 +15,8 @@ struct RunResult {
     int64 run_id, source_rows, inserted;
 };
 
+extern int wait_for_writers; // the setting sluice.wait_for_writers, in ms
+
 RunResult run_pipeline(const char *name, const RunOptions *options, bool atomic);
 
 bool is_in_flight(int32 pipeline); // whether this session is running it at this moment

@@ -30,8 +30,9 @@ static Oid nextval_sequence(Node *expression) {
         if (!argument)
             return InvalidOid;
         if (call->funcid == F_NEXTVAL)
-            return IsA(argument, Const) && !castNode(Const, argument)->constisnull ? DatumGetObjectId(castNode(Const, argument)->constvalue)
-                                                                                  : InvalidOid;
+            return IsA(argument, Const) && !castNode(Const, argument)->constisnull
+                       ? DatumGetObjectId(castNode(Const, argument)->constvalue)
+                       : InvalidOid;
         if (call->funcformat != COERCE_IMPLICIT_CAST && call->funcformat != COERCE_EXPLICIT_CAST)
             return InvalidOid;
         expression = argument;
@@ -47,7 +48,8 @@ Oid default_sequence(Relation relation, AttrNumber column) {
         return InvalidOid;
     if (attribute->attidentity) {
         while (expression && !IsA(expression, NextValueExpr))
-            expression = IsA(expression, FuncExpr) ? static_cast<Node *>(linitial(castNode(FuncExpr, expression)->args)) : NULL;
+            expression =
+                IsA(expression, FuncExpr) ? static_cast<Node *>(linitial(castNode(FuncExpr, expression)->args)) : NULL;
         return expression ? castNode(NextValueExpr, expression)->seqid : InvalidOid;
     }
     return nextval_sequence(expression);
@@ -64,8 +66,8 @@ const char *choose_sequence_column(Relation source) {
 }
 
 [[noreturn]] static void unsafe_source(const char *what, const char *hint) {
-    ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE), errmsg("cursor \"sequence\" cannot read this source safely: %s", what),
-                    errhint("%s", hint)));
+    ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+                    errmsg("cursor \"sequence\" cannot read this source safely: %s", what), errhint("%s", hint)));
     pg_unreachable();
 }
 
@@ -76,14 +78,17 @@ static void check_sequence(Oid sequence) {
     const Form_pg_sequence properties = reinterpret_cast<Form_pg_sequence>(GETSTRUCT(tuple));
     const char *name = relation_name(sequence);
     if (properties->seqcache > 1)
-        unsafe_source(psprintf("sequence %s has CACHE " INT64_FORMAT ": sessions keep numbers and use them later", name, properties->seqcache),
-                      psprintf("Run ALTER SEQUENCE %s CACHE 1 RESTART WITH n, with n above every number handed out so far; sessions that "
+        unsafe_source(psprintf("sequence %s has CACHE " INT64_FORMAT ": sessions keep numbers and use them later", name,
+                               properties->seqcache),
+                      psprintf("Run ALTER SEQUENCE %s CACHE 1 RESTART WITH n, with n above every number handed out so "
+                               "far; sessions that "
                                "cached numbers must end or DISCARD SEQUENCES.",
                                name));
     if (properties->seqincrement < 1)
         unsafe_source(psprintf("sequence %s counts down", name), "Use a sequence that counts up.");
     if (properties->seqcycle)
-        unsafe_source(psprintf("sequence %s is CYCLE: its numbers come back", name), psprintf("Run ALTER SEQUENCE %s NO CYCLE.", name));
+        unsafe_source(psprintf("sequence %s is CYCLE: its numbers come back", name),
+                      psprintf("Run ALTER SEQUENCE %s NO CYCLE.", name));
     ReleaseSysCache(tuple);
 }
 
@@ -107,15 +112,17 @@ static void check_relation(Oid relation, Oid source, const char *column, Oid seq
     if (relation == source)
         return;
     if (get_rel_relkind(relation) == RELKIND_FOREIGN_TABLE)
-        unsafe_source(psprintf("partition %s is a foreign table", relation_name(relation)), "Detach it, or read it by a pipeline of its own.");
+        unsafe_source(psprintf("partition %s is a foreign table", relation_name(relation)),
+                      "Detach it, or read it by a pipeline of its own.");
     Relation leaf = relation_open(relation, AccessShareLock);
     const AttrNumber number = get_attnum(relation, column);
     const Oid other = number > 0 ? default_sequence(leaf, number) : InvalidOid;
     if (OidIsValid(other) && other != sequence)
-        unsafe_source(psprintf("column %s of %s is filled by %s, that of %s by %s", quote_identifier(column), relation_name(relation),
-                               relation_name(other), relation_name(source), relation_name(sequence)),
-                      psprintf("Run ALTER TABLE %s ALTER COLUMN %s SET DEFAULT nextval(%s).", relation_name(relation), quote_identifier(column),
-                               quote_literal_cstr(relation_name(sequence))));
+        unsafe_source(psprintf("column %s of %s is filled by %s, that of %s by %s", quote_identifier(column),
+                               relation_name(relation), relation_name(other), relation_name(source),
+                               relation_name(sequence)),
+                      psprintf("Run ALTER TABLE %s ALTER COLUMN %s SET DEFAULT nextval(%s).", relation_name(relation),
+                               quote_identifier(column), quote_literal_cstr(relation_name(sequence))));
     relation_close(leaf, AccessShareLock);
 }
 
@@ -126,19 +133,22 @@ Oid check_sequence_source(Relation source, const char *column) {
         unsafe_source(psprintf("%s is not a table", relation_name(relation)), "Read the table behind it.");
     const AttrNumber number = get_attnum(relation, column);
     if (number <= 0)
-        ereport(ERROR, (errcode(ERRCODE_UNDEFINED_COLUMN), errmsg("order_by: column \"%s\" of source %s does not exist", column, relation_name(relation)),
+        ereport(ERROR, (errcode(ERRCODE_UNDEFINED_COLUMN),
+                        errmsg("order_by: column \"%s\" of source %s does not exist", column, relation_name(relation)),
                         nearest_column_hint(source, column) ? errhint("%s", nearest_column_hint(source, column)) : 0));
     Form_pg_attribute attribute = TupleDescAttr(RelationGetDescr(source), number - 1);
     const Oid sequence = default_sequence(source, number);
     if (!OidIsValid(sequence))
-        unsafe_source(psprintf("column %s of %s is not filled by a sequence", quote_identifier(column), relation_name(relation)),
-                      "Name a column that is an identity or has nextval() as its default, in order_by.");
+        unsafe_source(
+            psprintf("column %s of %s is not filled by a sequence", quote_identifier(column), relation_name(relation)),
+            "Name a column that is an identity or has nextval() as its default, in order_by.");
     if (attribute->atttypid != INT2OID && attribute->atttypid != INT4OID && attribute->atttypid != INT8OID)
         unsafe_source(psprintf("column %s has type %s", quote_identifier(column), format_type_be(attribute->atttypid)),
                       "The column must be smallint, integer or bigint.");
     if (!attribute->attnotnull)
         unsafe_source(psprintf("column %s may be null: such rows have no place in the order", quote_identifier(column)),
-                      psprintf("Run ALTER TABLE %s ALTER COLUMN %s SET NOT NULL.", relation_name(relation), quote_identifier(column)));
+                      psprintf("Run ALTER TABLE %s ALTER COLUMN %s SET NOT NULL.", relation_name(relation),
+                               quote_identifier(column)));
     check_sequence(sequence);
     List *members = find_all_inheritors(relation, AccessShareLock, NULL);
     ListCell *cell;
@@ -196,7 +206,8 @@ SequenceSample sample_sequence(Oid sequence, SequencePosition *position) {
         Holder *holder = &holders[i];
         holder->backend = holder_backend(locked[i]);
         holder->transaction = locked[i].localTransactionId;
-        const Holder *known = find_holder(position->holders, position->holder_count, holder->backend, holder->transaction);
+        const Holder *known =
+            find_holder(position->holders, position->holder_count, holder->backend, holder->transaction);
         if (known)
             holder->low = known->low;
         else if (holder->backend == no_backend)
@@ -217,12 +228,16 @@ void check_sequence_position(Oid sequence, const SequencePosition *position, int
     const bool anew = strcmp(position->home, this_home()) == 0 && sequence_filenode(sequence) != position->filenode;
     if (position->position == nothing_read || (last >= position->position && !anew))
         return;
-    ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-                    errmsg("the numbers of source %s were started anew", relation_name(source)),
-                    errdetail("The pipeline has read up to " INT64_FORMAT "; sequence %s was restarted and now stands at %s.", position->position,
-                              relation_name(sequence), last == nothing_read ? "its start" : psprintf(INT64_FORMAT, last)),
-                    errhint("If the rows already read are gone from the source, drop the pipeline and create it again: it then loads "
-                            "what the source holds now.")));
+    ereport(
+        ERROR,
+        (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+         errmsg("the numbers of source %s were started anew", relation_name(source)),
+         errdetail("The pipeline has read up to " INT64_FORMAT "; sequence %s was restarted and now stands at %s.",
+                   position->position, relation_name(sequence),
+                   last == nothing_read ? "its start" : psprintf(INT64_FORMAT, last)),
+         errhint(
+             "If the rows already read are gone from the source, drop the pipeline and create it again: it then loads "
+             "what the source holds now.")));
 }
 
 } // namespace sluice

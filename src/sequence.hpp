@@ -34,9 +34,9 @@ struct SequencePosition {
 constexpr int64 nothing_read = PG_INT64_MIN;
 
 struct SequenceSample {
-    int64 safe;      // no number up to here can appear any more
-    int64 last;      // the sequence's last value; nothing_read when it was never used
-    bool changed;    // the position's sampled/holders differ from what is stored
+    int64 safe;   // no number up to here can appear any more
+    int64 last;   // the sequence's last value; nothing_read when it was never used
+    bool changed; // the position's sampled/holders differ from what is stored
 };
 
 // sample_sequence lists who still writes and moves `position->sampled` and `holders` on (allocated in the current context).

@@ -49,7 +49,7 @@ static void append_column_path(StringInfo to, const Shredder *shredder) {
         append_place(to, shredder, shredder->table);
     if (!mapped)
         return;
-    appendStringInfoString(to, mapped->form == ValueForm::Path ? mapped->path.text + (mapped->path.from_item ? 1 : 0)
+    appendStringInfoString(to, mapped->form == ValueForm::Path  ? mapped->path.text + (mapped->path.from_item ? 1 : 0)
                                : mapped->form == ValueForm::Key ? " @key"
                                                                 : " @index");
 }
@@ -64,7 +64,8 @@ static void error_context(void *argument) {
         return;
     StringInfoData place;
     initStringInfo(&place);
-    appendStringInfo(&place, "document of %s with %s = " INT64_FORMAT, relation_name(shredder->source), shredder->order_by, shredder->row->order_value);
+    appendStringInfo(&place, "document of %s with %s = " INT64_FORMAT, relation_name(shredder->source),
+                     shredder->order_by, shredder->row->order_value);
     if (shredder->table >= 0) {
         append_column_path(&place, shredder);
         appendStringInfoString(&place, shredder->column ? ", column " : ", table ");
@@ -130,8 +131,9 @@ static Datum convert_column(ShredColumn *column, const Value &value, bool *is_nu
 }
 
 static bool is_value_error(int code) {
-    return ERRCODE_TO_CATEGORY(code) == ERRCODE_DATA_EXCEPTION || code == ERRCODE_DATATYPE_MISMATCH || code == ERRCODE_CHECK_VIOLATION ||
-           code == ERRCODE_NOT_NULL_VIOLATION || code == ERRCODE_INVALID_TEXT_REPRESENTATION;
+    return ERRCODE_TO_CATEGORY(code) == ERRCODE_DATA_EXCEPTION || code == ERRCODE_DATATYPE_MISMATCH ||
+           code == ERRCODE_CHECK_VIOLATION || code == ERRCODE_NOT_NULL_VIOLATION ||
+           code == ERRCODE_INVALID_TEXT_REPRESENTATION;
 }
 
 // convert_or_null serves "on_error": "null": a value that does not fit becomes NULL. The subtransaction writes nothing.
@@ -167,7 +169,8 @@ static Datum convert_or_null(Shredder *shredder, ShredColumn *column, const Valu
     return result;
 }
 
-static Datum column_value(Shredder *shredder, const ShredTable *table, ShredColumn *column, const Item &item, bool *is_null) {
+static Datum column_value(Shredder *shredder, const ShredTable *table, ShredColumn *column, const Item &item,
+                          bool *is_null) {
     *is_null = false;
     switch (column->mapped->form) {
     case ValueForm::Parent: {
@@ -194,8 +197,8 @@ static Datum column_value(Shredder *shredder, const ShredTable *table, ShredColu
 // ---- rows
 
 [[noreturn]] static void wrong_kind(const ShredTable *table, const Value &value, const char *wanted) {
-    ereport(ERROR, (errcode(ERRCODE_DATATYPE_MISMATCH),
-                    errmsg("\"each\" path %s meets %s where it expects %s", table->mapped->each.text, kind_name(value), wanted)));
+    ereport(ERROR, (errcode(ERRCODE_DATATYPE_MISMATCH), errmsg("\"each\" path %s meets %s where it expects %s",
+                                                               table->mapped->each.text, kind_name(value), wanted)));
     pg_unreachable();
 }
 

@@ -35,7 +35,7 @@ struct ShredTable {
     int parent; // position among the tables, or -1
     int *children;
     int child_count;
-    bool many; // may have more than one row a document
+    bool many;            // may have more than one row a document
     ShredColumn *columns; // those that take a value from here (not #serial, #default)
     int column_count;
     Bitmapset *written, *returned;

@@ -10,11 +10,15 @@ static Oid find_table(const MappedTable *table) {
     List *names = textToQualifiedNameList(cstring_to_text(table->name));
     const Oid relation = RangeVarGetRelid(makeRangeVarFromNameList(names), NoLock, true);
     if (!OidIsValid(relation))
-        ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE), errmsg("%s: table %s does not exist", table->pointer, table->name),
-                        errhint("Create it first; names follow SQL's rules: unquoted ones are lower case and looked up in search_path.")));
+        ereport(ERROR,
+                (errcode(ERRCODE_UNDEFINED_TABLE), errmsg("%s: table %s does not exist", table->pointer, table->name),
+                 errhint("Create it first; names follow SQL's rules: unquoted ones are lower case and looked up in "
+                         "search_path.")));
     const char kind = get_rel_relkind(relation);
-    if (kind != RELKIND_RELATION && kind != RELKIND_PARTITIONED_TABLE && kind != RELKIND_VIEW && kind != RELKIND_FOREIGN_TABLE)
-        ereport(ERROR, (errcode(ERRCODE_WRONG_OBJECT_TYPE), errmsg("%s: %s is not a table, view or foreign table", table->pointer, table->name)));
+    if (kind != RELKIND_RELATION && kind != RELKIND_PARTITIONED_TABLE && kind != RELKIND_VIEW &&
+        kind != RELKIND_FOREIGN_TABLE)
+        ereport(ERROR, (errcode(ERRCODE_WRONG_OBJECT_TYPE),
+                        errmsg("%s: %s is not a table, view or foreign table", table->pointer, table->name)));
     return relation;
 }
 
@@ -42,7 +46,8 @@ static void link_tables(ShredPlan *plan, const Mapping *mapping) {
         int steps = 0;
         for (int up = plan->tables[i].parent; up >= 0; up = plan->tables[up].parent)
             if (++steps > plan->table_count)
-                mapping_error(psprintf("%s/parent", plan->tables[i].mapped->pointer), "the table is among its own parents", NULL);
+                mapping_error(psprintf("%s/parent", plan->tables[i].mapped->pointer),
+                              "the table is among its own parents", NULL);
         if (plan->tables[i].parent >= 0) {
             ShredTable *parent = &plan->tables[plan->tables[i].parent];
             parent->children[parent->child_count++] = i;
@@ -78,10 +83,14 @@ static void check_each(const ShredPlan *plan, ShredTable *table) {
     const char *pointer = psprintf("%s/each", table->mapped->pointer);
     table->places = static_cast<Place *>(palloc0(sizeof(Place) * (each.step_count + 1)));
     if (each.from_item && table->parent < 0)
-        mapping_error(pointer, psprintf("path \"%s\" starts with @, the item of a parent, but the table has no \"parent\"", each.text),
-                      "Start it with $, the document.");
+        mapping_error(
+            pointer,
+            psprintf("path \"%s\" starts with @, the item of a parent, but the table has no \"parent\"", each.text),
+            "Start it with $, the document.");
     if (!each.from_item && table->parent >= 0 && may_have_many(plan, &plan->tables[table->parent]))
-        mapping_error(pointer, psprintf("path \"%s\" starts with $, but parent %s may have many rows a document", each.text, table->mapped->parent),
+        mapping_error(pointer,
+                      psprintf("path \"%s\" starts with $, but parent %s may have many rows a document", each.text,
+                               table->mapped->parent),
                       "Start it with @, the parent's item, so that each row knows its parent.");
     if (path_has_item_key(each) && (table->parent < 0 || !gives_key(plan, &plan->tables[table->parent], false)))
         mapping_error(pointer, "[@key] needs a parent whose \"each\" has a .*", NULL);
@@ -91,7 +100,9 @@ static void check_each(const ShredPlan *plan, ShredTable *table) {
 static AttrNumber source_column(const MappedColumn *mapped, Relation source) {
     const AttrNumber number = get_attnum(RelationGetRelid(source), mapped->other);
     if (number <= 0)
-        mapping_error(mapped->pointer, psprintf("column \"%s\" of source %s does not exist", mapped->other, relation_name(RelationGetRelid(source))),
+        mapping_error(mapped->pointer,
+                      psprintf("column \"%s\" of source %s does not exist", mapped->other,
+                               relation_name(RelationGetRelid(source))),
                       nearest_column_hint(source, mapped->other));
     return number;
 }
@@ -107,8 +118,10 @@ static int need_source_column(ShredPlan *plan, AttrNumber number) {
 static void plan_sql_value(ShredPlan *plan, ShredColumn *column, Oid from, int32 from_typmod) {
     const Conversion &to = column->conversion;
     if (!plan_coercion(&column->coercion, from, from_typmod, to.type, to.typmod))
-        mapping_error(column->mapped->pointer, psprintf("a value of type %s cannot be stored in type %s", format_type_be(from), format_type_be(to.type)),
-                      NULL);
+        mapping_error(
+            column->mapped->pointer,
+            psprintf("a value of type %s cannot be stored in type %s", format_type_be(from), format_type_be(to.type)),
+            NULL);
     plan->interferes = plan->interferes || column->coercion.is_volatile;
 }
 
@@ -119,7 +132,9 @@ static void plan_parent_value(ShredPlan *plan, ShredTable *table, ShredColumn *c
     Relation relation = table_open(parent->relation, AccessShareLock);
     const AttrNumber number = get_attnum(parent->relation, column->mapped->other);
     if (number <= 0)
-        mapping_error(column->mapped->pointer, psprintf("column \"%s\" of table %s does not exist", column->mapped->other, relation_name(parent->relation)),
+        mapping_error(column->mapped->pointer,
+                      psprintf("column \"%s\" of table %s does not exist", column->mapped->other,
+                               relation_name(parent->relation)),
                       nearest_column_hint(relation, column->mapped->other));
     Form_pg_attribute referenced = TupleDescAttr(RelationGetDescr(relation), number - 1);
     parent->returned = bms_add_member(parent->returned, number);
@@ -165,7 +180,10 @@ static void plan_value(ShredPlan *plan, ShredTable *table, ShredColumn *column, 
     case ValueForm::Key:
     case ValueForm::Index:
         if (!gives_key(plan, table, mapped->form == ValueForm::Index))
-            mapping_error(mapped->pointer, mapped->form == ValueForm::Key ? "@key needs an \"each\" with a .*" : "@index needs an \"each\" with a [*] or .*", NULL);
+            mapping_error(mapped->pointer,
+                          mapped->form == ValueForm::Key ? "@key needs an \"each\" with a .*"
+                                                         : "@index needs an \"each\" with a [*] or .*",
+                          NULL);
         break;
     case ValueForm::Parent:
         plan_parent_value(plan, table, column);
@@ -200,13 +218,16 @@ static Form_pg_attribute target_column(const MappedColumn *mapped, Relation rela
         ereport(ERROR, (errcode(ERRCODE_UNDEFINED_COLUMN),
                         errmsg("%s: column \"%s\" of table %s does not exist", mapped->pointer, mapped->name,
                                relation_name(RelationGetRelid(relation))),
-                        nearest_column_hint(relation, mapped->name) ? errhint("%s", nearest_column_hint(relation, mapped->name)) : 0));
+                        nearest_column_hint(relation, mapped->name)
+                            ? errhint("%s", nearest_column_hint(relation, mapped->name))
+                            : 0));
     Form_pg_attribute column = TupleDescAttr(RelationGetDescr(relation), number - 1);
     if (column->attgenerated)
         mapping_error(mapped->pointer, "the column is generated: it takes no value", "Leave it out of the mapping.");
     const bool serial = mapped->form == ValueForm::Serial;
     if (serial && !OidIsValid(default_sequence(relation, number)))
-        mapping_error(mapped->pointer, "#serial needs a column that is an identity or has nextval() as its default", NULL);
+        mapping_error(mapped->pointer, "#serial needs a column that is an identity or has nextval() as its default",
+                      NULL);
     if (column->attidentity == ATTRIBUTE_IDENTITY_ALWAYS && !serial && mapped->form != ValueForm::Default)
         mapping_error(mapped->pointer, "the column is GENERATED ALWAYS AS IDENTITY: it takes no value",
                       "Map it to \"#serial\", or make it GENERATED BY DEFAULT.");

@@ -15,8 +15,8 @@ bool has_order_index(Relation source, AttrNumber column) {
         Relation index = index_open(lfirst_oid(cell), AccessShareLock);
         const Form_pg_index form = index->rd_index;
         // A partitioned index has no access method handler to ask, but only a btree can be the index of a key there.
-        found = found || (form->indisvalid && form->indkey.values[0] == column && index->rd_rel->relam == BTREE_AM_OID &&
-                          RelationGetIndexPredicate(index) == NIL);
+        found = found || (form->indisvalid && form->indkey.values[0] == column &&
+                          index->rd_rel->relam == BTREE_AM_OID && RelationGetIndexPredicate(index) == NIL);
         index_close(index, AccessShareLock);
     }
     list_free(indexes);
@@ -35,11 +35,13 @@ static char *column_list(Relation source, const char *document, const AttrNumber
     initStringInfo(&list);
     appendStringInfo(&list, "s.%s", quote_identifier(document));
     for (int i = 0; i < count; i++)
-        appendStringInfo(&list, ", s.%s", quote_identifier(NameStr(TupleDescAttr(RelationGetDescr(source), columns[i] - 1)->attname)));
+        appendStringInfo(&list, ", s.%s",
+                         quote_identifier(NameStr(TupleDescAttr(RelationGetDescr(source), columns[i] - 1)->attname)));
     return list.data;
 }
 
-SourceReader *prepare_reader(Relation source, const char *document, const char *order_by, const AttrNumber *columns, int count) {
+SourceReader *prepare_reader(Relation source, const char *document, const char *order_by, const AttrNumber *columns,
+                             int count) {
     SourceReader *reader = static_cast<SourceReader *>(palloc0(sizeof(SourceReader)));
     reader->columns = count;
     reader->values = static_cast<Datum *>(palloc0(sizeof(Datum) * (count + 1)));
@@ -47,9 +49,11 @@ SourceReader *prepare_reader(Relation source, const char *document, const char *
     reader->indexed = has_order_index(source, get_attnum(RelationGetRelid(source), order_by));
     const char *order = quote_identifier(order_by);
     // WITH TIES: rows that share a number (explicit values) never fall between two batches.
-    const char *query = psprintf("SELECT s.%s::pg_catalog.int8, %s FROM %s s WHERE s.%s OPERATOR(pg_catalog.>) $1 AND s.%s OPERATOR(pg_catalog.<=) $2 "
+    const char *query = psprintf("SELECT s.%s::pg_catalog.int8, %s FROM %s s WHERE s.%s OPERATOR(pg_catalog.>) $1 AND "
+                                 "s.%s OPERATOR(pg_catalog.<=) $2 "
                                  "ORDER BY s.%s FETCH FIRST ($3) ROWS WITH TIES",
-                                 order, column_list(source, document, columns, count), relation_name(RelationGetRelid(source)), order, order, order);
+                                 order, column_list(source, document, columns, count),
+                                 relation_name(RelationGetRelid(source)), order, order, order);
     Oid types[] = {INT8OID, INT8OID, INT8OID};
     // With an index there is but one plan (see open_reader); without one, each batch is planned with its numbers.
     const int planning = reader->indexed ? CURSOR_OPT_GENERIC_PLAN : CURSOR_OPT_CUSTOM_PLAN;
@@ -127,7 +131,8 @@ void close_reader(SourceReader *reader) {
 }
 
 bool highest_number(Oid source, const char *order_by, int64 *highest) {
-    const char *query = psprintf("SELECT pg_catalog.max(%s)::pg_catalog.int8 FROM %s", quote_identifier(order_by), relation_name(source));
+    const char *query = psprintf("SELECT pg_catalog.max(%s)::pg_catalog.int8 FROM %s", quote_identifier(order_by),
+                                 relation_name(source));
     MemoryContext memory = CurrentMemoryContext;
     if (SPI_execute(query, false, 1) != SPI_OK_SELECT)
         elog(ERROR, "unexpected result of max()");

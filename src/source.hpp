@@ -20,7 +20,8 @@ struct SourceReader {
 };
 
 // prepare_reader plans the reading of `document` and `columns` by `order_by`; the plan is freed with CurrentMemoryContext.
-SourceReader *prepare_reader(Relation source, const char *document, const char *order_by, const AttrNumber *columns, int count);
+SourceReader *prepare_reader(Relation source, const char *document, const char *order_by, const AttrNumber *columns,
+                             int count);
 
 void open_reader(SourceReader *reader, int64 after, int64 upto, int64 rows);
 bool read_row(SourceReader *reader, SourceRow *row); // the row is valid until the next call

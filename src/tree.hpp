@@ -20,7 +20,8 @@ struct TreeNode {
         int64_t integer;
         const char *text; // not terminated
         TreeNode *items;
-        Member *members; // followed by `length` uint32_t, positions in order of (key length, key), when length > linear_members
+        Member *
+            members; // followed by `length` uint32_t, positions in order of (key length, key), when length > linear_members
     };
 };
 

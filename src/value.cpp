@@ -90,7 +90,9 @@ Value value_of_node(const TreeNode *node) {
     return value;
 }
 
-uint32 value_count(const Value &value) { return value.in_tree ? value.node->length : JsonContainerSize(value.container); }
+uint32 value_count(const Value &value) {
+    return value.in_tree ? value.node->length : JsonContainerSize(value.container);
+}
 
 static int compare_keys(const char *left, uint32 left_length, const char *right, uint32 right_length) {
     if (left_length != right_length)
@@ -246,7 +248,9 @@ Numeric value_numeric(const Value &number) {
     pg_unreachable();
 }
 
-static void append_string_text(StringInfo to, const char *text, uint32 length) { escape_json(to, pnstrdup(text, length)); }
+static void append_string_text(StringInfo to, const char *text, uint32 length) {
+    escape_json(to, pnstrdup(text, length));
+}
 
 static void append_scalar_text(StringInfo to, const Value &value) {
     switch (value.kind) {
@@ -254,7 +258,8 @@ static void append_scalar_text(StringInfo to, const Value &value) {
         appendStringInfoString(to, value.boolean ? "true" : "false");
         break;
     case ValueKind::Number:
-        appendStringInfoString(to, DatumGetCString(DirectFunctionCall1(numeric_out, NumericGetDatum(value_numeric(value)))));
+        appendStringInfoString(
+            to, DatumGetCString(DirectFunctionCall1(numeric_out, NumericGetDatum(value_numeric(value)))));
         break;
     case ValueKind::String:
         if (memchr(value.text, '\0', value.length))

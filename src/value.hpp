@@ -13,10 +13,10 @@ enum class NumberForm : uint8_t { Exact, Integer, Text }; // a numeric, an int64
 
 struct Value {
     ValueKind kind;
-    NumberForm form;    // of a number
+    NumberForm form; // of a number
     bool boolean;
-    bool in_tree;       // of an array or object: node, else container
-    uint32 length;      // bytes of a string, of a number's text or of a jsonb container
+    bool in_tree;  // of an array or object: node, else container
+    uint32 length; // bytes of a string, of a number's text or of a jsonb container
     union {
         const char *text; // string or number; not terminated
         int64 integer;

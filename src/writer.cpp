@@ -54,11 +54,11 @@ struct Target {
     TransitionCaptureState *capture;
     LeafBuffer *buffers;
     int buffer_count;
-    LeafBuffer *last;       // the buffer of the previous row
+    LeafBuffer *last; // the buffer of the previous row
     ResultRelInfo *last_leaf;
     bool last_buffered;
-    BulkInsertState bulk;   // of rows written one by one
-    TupleTableSlot *slot;   // the row being filled (not when it is filled in a buffer's slot)
+    BulkInsertState bulk; // of rows written one by one
+    TupleTableSlot *slot; // the row being filled (not when it is filled in a buffer's slot)
     TupleTableSlot *filling;
     // by query
     Tuplestorestate *rows;
@@ -186,14 +186,16 @@ static void open_query(Target *target, const Bitmapset *written) {
     int count = 0;
     for (int number = -1; (number = bms_next_member(all, number)) >= 0; count++) {
         Form_pg_attribute column = TupleDescAttr(columns, number - 1);
-        TupleDescInitEntry(target->row_type, count + 1, NameStr(column->attname), column->atttypid, column->atttypmod, column->attndims);
+        TupleDescInitEntry(target->row_type, count + 1, NameStr(column->attname), column->atttypid, column->atttypmod,
+                           column->attndims);
         TupleDescInitEntryCollation(target->row_type, count + 1, column->attcollation);
         target->row_columns[count] = number - 1;
         overriding = overriding || column->attidentity == ATTRIBUTE_IDENTITY_ALWAYS;
         appendStringInfo(&names, "%s%s", count ? ", " : "", quote_identifier(NameStr(column->attname)));
     }
-    target->insert = psprintf("INSERT INTO %s (%s)%s SELECT %s FROM sluice_rows", relation_name(RelationGetRelid(target->relation)),
-                              names.data, overriding ? " OVERRIDING SYSTEM VALUE" : "", names.data);
+    target->insert =
+        psprintf("INSERT INTO %s (%s)%s SELECT %s FROM sluice_rows", relation_name(RelationGetRelid(target->relation)),
+                 names.data, overriding ? " OVERRIDING SYSTEM VALUE" : "", names.data);
     target->rows = tuplestore_begin_heap(false, false, work_mem);
 }
 
@@ -221,13 +223,15 @@ static void open_target(Writer *writer, int index, const WriterTarget *wanted) {
 // imply_foreign_keys finds the checks that the batch need not make; it must be certain that nothing interferes.
 static void imply_foreign_keys(Writer *writer, const WriterTarget *wanted) {
     for (int i = 0; i < writer->count; i++)
-        if (writer->targets[i].volatile_defaults || (!writer->targets[i].by_query && may_interfere(writer->targets[i].relation)))
+        if (writer->targets[i].volatile_defaults ||
+            (!writer->targets[i].by_query && may_interfere(writer->targets[i].relation)))
             return;
     for (int i = 0; i < writer->count; i++) {
         Target *target = &writer->targets[i];
         if (target->by_query || wanted[i].parent < 0 || writer->targets[wanted[i].parent].by_query)
             continue;
-        target->implied = implied_foreign_keys(target->relation, wanted[wanted[i].parent].relation, wanted[i].links, wanted[i].link_count);
+        target->implied = implied_foreign_keys(target->relation, wanted[wanted[i].parent].relation, wanted[i].links,
+                                               wanted[i].link_count);
         drop_implied_checks(target->root, target->implied);
     }
 }
@@ -484,7 +488,8 @@ static ResultRelInfo *choose_leaf(Writer *writer, Target *target, bool *buffered
         *buffered = !target->one_by_one;
         return target->root;
     }
-    ResultRelInfo *leaf = ExecFindPartition(target->state, target->root, target->routing, target->filling, writer->estate);
+    ResultRelInfo *leaf =
+        ExecFindPartition(target->state, target->root, target->routing, target->filling, writer->estate);
     if (leaf != target->last_leaf) {
         target->last_buffered = !target->one_by_one && !has_before_row_trigger(leaf) && !leaf->ri_FdwRoutine;
         target->last_leaf = leaf;
