@@ -164,21 +164,21 @@ int64 sequence_filenode(Oid sequence) {
     return filenode;
 }
 
-// sequence_last_value reads as the superuser: the owner of a pipeline needs SELECT on its source, not on the sequence.
+// sequence_last_value reads the sequence's one row itself. pg_sequence_last_value() would take the very lock by which
+// writers are known and keep it to the end of the transaction: two pipelines, or a look at sluice.status, would hold
+// each other back. The owner of a pipeline needs no right on the sequence: SELECT on its source tells as much.
 int64 sequence_last_value(Oid sequence) {
-    Oid user;
-    int security;
-    GetUserIdAndSecContext(&user, &security);
-    SetUserIdAndSecContext(BOOTSTRAP_SUPERUSERID, security | SECURITY_LOCAL_USERID_CHANGE);
-    LOCAL_FCINFO(call, 1);
-    FmgrInfo function;
-    fmgr_info(F_PG_SEQUENCE_LAST_VALUE, &function);
-    InitFunctionCallInfoData(*call, &function, 1, InvalidOid, NULL, NULL);
-    call->args[0].value = ObjectIdGetDatum(sequence);
-    call->args[0].isnull = false;
-    const Datum last = FunctionCallInvoke(call);
-    SetUserIdAndSecContext(user, security);
-    return call->isnull ? nothing_read : DatumGetInt64(last);
+    Relation relation = relation_open(sequence, AccessShareLock);
+    Buffer buffer = ReadBuffer(relation, 0);
+    LockBuffer(buffer, BUFFER_LOCK_SHARE);
+    Page page = BufferGetPage(buffer);
+    HeapTupleData tuple;
+    tuple.t_data = reinterpret_cast<HeapTupleHeader>(PageGetItem(page, PageGetItemId(page, FirstOffsetNumber)));
+    const Form_pg_sequence_data row = reinterpret_cast<Form_pg_sequence_data>(GETSTRUCT(&tuple));
+    const int64 last = row->is_called ? row->last_value : nothing_read;
+    UnlockReleaseBuffer(buffer);
+    relation_close(relation, AccessShareLock);
+    return last;
 }
 
 static const Holder *find_holder(const Holder *holders, int count, int64 backend, int64 transaction) {
