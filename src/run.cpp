@@ -77,10 +77,7 @@ static Oid document_type(Relation source, const char *document) {
     return getBaseType(TupleDescAttr(RelationGetDescr(source), number - 1)->atttypid);
 }
 
-// plan_run looks everything up: at the start of a run, and again when a relation changed under it.
-static void plan_run(Run *run) {
-    if (run->plan && run->planned_at == relation_changes)
-        return;
+static void make_plan(Run *run) {
     run->plan = NULL;
     MemoryContextReset(run->planned);
     run->planned_at = relation_changes;
@@ -96,6 +93,23 @@ static void plan_run(Run *run) {
     relation_close(source, NoLock);
     run->plan = plan;
     MemoryContextSwitchTo(before);
+}
+
+static void lock_relations(const Run *run) {
+    LockRelationOid(run->source, AccessShareLock);
+    for (int i = 0; i < run->plan->table_count; i++)
+        LockRelationOid(run->plan->tables[i].relation, RowExclusiveLock);
+}
+
+// plan_run looks everything up at the start of a run, and again when a relation changed under it. Only with the locks in
+// hand is it certain that the plan still fits the relations.
+static void plan_run(Run *run) {
+    if (run->plan)
+        lock_relations(run);
+    while (!run->plan || run->planned_at != relation_changes) {
+        make_plan(run);
+        lock_relations(run);
+    }
 }
 
 // ---- one batch
