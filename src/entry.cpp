@@ -54,8 +54,7 @@ static const char *describe_holders(Oid sequence) {
     StringInfoData list;
     initStringInfo(&list);
     for (int i = 0; i < count; i++) {
-        const int backend = holder_backend(holders[i]);
-        PGPROC *process = backend == no_backend ? NULL : backend_process(backend);
+        const PGPROC *process = open_process(holder_backend(holders[i]), holders[i].localTransactionId);
         if (process)
             appendStringInfo(&list, "%sprocess %d", i ? ", " : "", process->pid);
         else

@@ -398,7 +398,7 @@ static void wait_for_holders(const Run *run) {
     const TimestampTz end = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), wait_for_writers);
     const SequencePosition *position = &run->pipeline->position;
     for (int i = 0; i < position->holder_count; i++)
-        while (is_open_transaction(position->holders[i].backend, position->holders[i].transaction)) {
+        while (open_process(position->holders[i].backend, position->holders[i].transaction)) {
             if (GetCurrentTimestamp() >= end)
                 return;
             (void)WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, pause, PG_WAIT_EXTENSION);
