@@ -80,10 +80,11 @@ void drop_implied_checks(ResultRelInfo *relation, List *constraints) {
 static bool type_runs_code(Oid type);
 
 static bool domain_runs_code(Oid domain) {
-    DomainConstraintRef constraints;
-    InitDomainConstraintRef(domain, &constraints, CurrentMemoryContext, false);
+    // Not on the stack: the memory context will call back into it when it is reset.
+    DomainConstraintRef *constraints = static_cast<DomainConstraintRef *>(palloc0(sizeof(DomainConstraintRef)));
+    InitDomainConstraintRef(domain, constraints, CurrentMemoryContext, false);
     ListCell *cell;
-    foreach (cell, constraints.constraints) {
+    foreach (cell, constraints->constraints) {
         const DomainConstraintState *constraint = static_cast<DomainConstraintState *>(lfirst(cell));
         if (constraint->constrainttype == DOM_CONSTRAINT_CHECK &&
             contain_volatile_functions(reinterpret_cast<Node *>(constraint->check_expr)))

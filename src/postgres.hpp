@@ -202,16 +202,35 @@ inline PGPROC *backend_process(int backend) {
 #endif
 }
 
-// is_open_transaction tells whether a virtual transaction is still going on (false for prepared ones).
-inline bool is_open_transaction(int64 backend, int64 number) {
-    VirtualTransactionId transaction;
+inline LocalTransactionId process_transaction(const PGPROC *process) {
 #if PG_VERSION_NUM >= 170000
-    transaction.procNumber = backend;
+    return process->vxid.lxid;
 #else
-    transaction.backendId = backend;
+    return process->lxid;
 #endif
-    transaction.localTransactionId = number;
-    return backend != no_backend && !VirtualXactLock(transaction, false);
+}
+
+inline int own_backend() {
+#if PG_VERSION_NUM >= 170000
+    return MyProcNumber;
+#else
+    return MyBackendId;
+#endif
+}
+
+// open_process finds the process in which a virtual transaction is going on; NULL when it has ended or was prepared.
+inline PGPROC *open_process(int64 backend, int64 transaction) {
+    PGPROC *process = backend == no_backend ? NULL : backend_process(static_cast<int>(backend));
+    return process && process_transaction(process) == static_cast<LocalTransactionId>(transaction) ? process : NULL;
+}
+
+// holds_lock tells whether this session holds a lock in just this mode.
+inline bool holds_lock(const LOCKTAG *tag, LOCKMODE mode) {
+#if PG_VERSION_NUM >= 170000
+    return LockHeldByMe(tag, mode, false);
+#else
+    return LockHeldByMe(tag, mode);
+#endif
 }
 
 inline bool owns_or_is_member(Oid role) { return has_privs_of_role(GetUserId(), role); }

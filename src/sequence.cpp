@@ -10,6 +10,10 @@
 // A prepared transaction is listed under another identity than before it was prepared. One that is new in that form may be
 // any of the holders that are gone, so it takes the lowest of their `low`s. After a restart all old identities are gone;
 // new holders then still locked after the last sampling, and prepared ones follow the rule above.
+//
+// The caller's own transaction counts like any other: inside a transaction block it may have drawn numbers that it inserts
+// later. But it can look at its own rows: as far as every number above its `low` has a row, none is still to come
+// (note_own_rows). What lies behind a gap waits for a run after its commit.
 #include "sequence.hpp"
 
 #include "names.hpp"
@@ -202,10 +206,11 @@ SequenceSample sample_sequence(Oid sequence, SequencePosition *position) {
     int count;
     VirtualTransactionId *locked = GetLockConflicts(&tag, ShareLock, &count);
     Holder *holders = static_cast<Holder *>(palloc0(sizeof(Holder) * (count + 1)));
-    for (int i = 0; i < count; i++) {
+    const bool own = holds_lock(&tag, RowExclusiveLock);
+    for (int i = 0; i < count + own; i++) {
         Holder *holder = &holders[i];
-        holder->backend = holder_backend(locked[i]);
-        holder->transaction = locked[i].localTransactionId;
+        holder->backend = i < count ? holder_backend(locked[i]) : own_backend();
+        holder->transaction = i < count ? locked[i].localTransactionId : process_transaction(MyProc);
         const Holder *known =
             find_holder(position->holders, position->holder_count, holder->backend, holder->transaction);
         if (known)
@@ -215,6 +220,8 @@ SequenceSample sample_sequence(Oid sequence, SequencePosition *position) {
         else
             holder->low = position->sampled;
     }
+    sample.own = own ? &holders[count] : NULL;
+    count += own;
     sample.safe = lowest_low(holders, count, sample.last);
     sample.changed = sample.last != position->sampled || count != position->holder_count ||
                      (count > 0 && memcmp(holders, position->holders, sizeof(Holder) * count) != 0);
@@ -222,6 +229,12 @@ SequenceSample sample_sequence(Oid sequence, SequencePosition *position) {
     position->holders = holders;
     position->holder_count = count;
     return sample;
+}
+
+void note_own_rows(SequenceSample *sample, const SequencePosition *position, int64 number) {
+    sample->own->low = number;
+    sample->safe = lowest_low(position->holders, position->holder_count, sample->last);
+    sample->changed = true;
 }
 
 void check_sequence_position(Oid sequence, const SequencePosition *position, int64 last, Oid source) {

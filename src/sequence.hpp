@@ -42,6 +42,9 @@ struct SequenceSample {
 // sample_sequence lists who still writes and moves `position->sampled` and `holders` on (allocated in the current context).
 SequenceSample sample_sequence(Oid sequence, SequencePosition *position);
 
+// note_own_rows tells the sample that this transaction has inserted all it drew up to `number`.
+void note_own_rows(SequenceSample *sample, const SequencePosition *position, int64 number);
+
 int64 sequence_filenode(Oid sequence);
 int64 sequence_last_value(Oid sequence); // nothing_read when it was never used
 
