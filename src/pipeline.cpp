@@ -255,6 +255,9 @@ Datum sluice_drop_pipeline(PG_FUNCTION_ARGS) {
     add_int(&parameters, pipeline->id);
     catalog_execute("DELETE FROM sluice.pipeline WHERE pipeline_id = $1::int", &parameters);
     const Parameters none{};
+    catalog_execute("DELETE FROM sluice.run_log r WHERE NOT EXISTS (SELECT FROM sluice.pipeline p WHERE p.pipeline_id = "
+                    "r.pipeline_id)",
+                    &none);
     catalog_execute(psprintf("DROP TYPE sluice.%s", anchor_name(pipeline->id)), &none);
     SPI_finish();
     PG_RETURN_VOID();

@@ -219,10 +219,11 @@ static void record_nothing(const Run *run, const char *status) {
     add_text(&parameters, status);
     add_value(&parameters, TIMESTAMPTZOID, TimestampTzGetDatum(run->started_at));
     const uint64 updated = catalog_execute(
-        "UPDATE sluice.run_log SET started_at = $3, finished_at = pg_catalog.clock_timestamp(), idle_runs = idle_runs "
-        "+ 1 "
-        "WHERE run_id = (SELECT run_id FROM sluice.run_log WHERE pipeline_id = $1::int ORDER BY run_id DESC LIMIT 1) "
-        "AND status = $2 AND source_rows = 0",
+        "UPDATE sluice.run_log SET started_at = $3, finished_at = pg_catalog.clock_timestamp(), "
+        "idle_runs = idle_runs + 1 "
+        "WHERE run_id = (SELECT run_id FROM sluice.run_log WHERE run_id = (SELECT run_id FROM sluice.run_log "
+        "WHERE pipeline_id = $1::int ORDER BY run_id DESC LIMIT 1) AND status = $2 AND source_rows = 0 "
+        "FOR UPDATE SKIP LOCKED)",
         &parameters);
     if (updated == 0)
         catalog_execute("INSERT INTO sluice.run_log (pipeline_id, status, started_at, finished_at) "

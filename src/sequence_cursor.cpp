@@ -174,11 +174,6 @@ void SequenceCursor::prepare(Relation source, const SourceColumns *columns) {
 void SequenceCursor::look_at_own_rows() {
     constexpr int64 far = 100000;
     int64 number = sample_.own->low;
-    if (number == nothing_read) {
-        HeapTuple tuple = SearchSysCache1(SEQRELID, ObjectIdGetDatum(sequence_));
-        number = reinterpret_cast<Form_pg_sequence>(GETSTRUCT(tuple))->seqstart - 1;
-        ReleaseSysCache(tuple);
-    }
     Datum parameters[] = {Int64GetDatum(number), Int64GetDatum(sample_.last), Int64GetDatum(far)};
     CommandCounterIncrement();
     open_reader(numbers_, parameters);
