@@ -52,7 +52,8 @@ OwnerScope switch_to_owner(const Pipeline *pipeline) {
 }
 
 void switch_back(const OwnerScope *scope) {
-    AtEOXact_GUC(true, scope->settings);
+    AtEOXact_GUC(false, scope->settings); // also undoes what triggers and functions have set
+
     if (scope->switched)
         SetUserIdAndSecContext(scope->user, scope->security);
 }
