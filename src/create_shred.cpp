@@ -6,7 +6,7 @@
 #include "pipeline.hpp"
 #include "rights.hpp"
 #include "shred.hpp"
-#include "source.hpp"
+#include "sequence_cursor.hpp"
 
 namespace sluice {
 
@@ -108,15 +108,6 @@ static void note_missing_index(Relation source, const char *order_by) {
                              quote_identifier(order_by))));
 }
 
-static SequencePosition start_position(Oid sequence) {
-    SequencePosition position{};
-    position.position = position.sampled = nothing_read;
-    position.filenode = sequence_filenode(sequence);
-    position.home = this_home();
-    sample_sequence(sequence, &position);
-    return position;
-}
-
 static void create_shred(FunctionCallInfo fcinfo) {
     static const char *const required[] = {"name", "source", "document", "mapping"};
     for (int i = 0; i < static_cast<int>(lengthof(required)); i++)
@@ -139,8 +130,9 @@ static void create_shred(FunctionCallInfo fcinfo) {
     const ShredPlan *plan = plan_shred(read_mapping(pipeline.mapping, strlen(pipeline.mapping)), source);
     check_rights(plan, source, pipeline.document, pipeline.order_by);
     check_numbers(pipeline.source, pipeline.order_by, sequence);
-    pipeline.position = start_position(sequence);
-    insert_pipeline(&pipeline);
+    pipeline.cursor = "sequence";
+    const SequencePosition position = start_sequence_position(sequence);
+    insert_sequence_position(insert_pipeline(&pipeline), &position);
     note_missing_index(source, pipeline.order_by);
     relation_close(source, NoLock);
 }

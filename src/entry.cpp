@@ -5,6 +5,7 @@
 #include "pipeline.hpp"
 #include "rights.hpp"
 #include "run.hpp"
+#include "sequence_cursor.hpp"
 
 namespace sluice {
 
@@ -34,7 +35,7 @@ static int64 count_pending(const Pipeline *pipeline) {
     const char *query = psprintf("SELECT pg_catalog.count(*) FROM %s WHERE %s OPERATOR(pg_catalog.>) $1",
                                  relation_name(source), quote_identifier(pipeline->order_by));
     Oid types[] = {INT8OID};
-    Datum values[] = {Int64GetDatum(pipeline->position.position)};
+    Datum values[] = {Int64GetDatum(load_sequence_position(pipeline->id).position)};
     if (SPI_execute_with_args(query, 1, types, values, NULL, false, 1) != SPI_OK_SELECT)
         elog(ERROR, "unexpected result of count()");
     MemoryContextSwitchTo(memory);
@@ -83,7 +84,7 @@ static Estimate estimate_pending(const Pipeline *pipeline) {
     relation_close(relation, AccessShareLock);
     if (!OidIsValid(sequence))
         return estimate;
-    const int64 last = sequence_last_value(sequence), position = pipeline->position.position;
+    const int64 last = sequence_last_value(sequence), position = load_sequence_position(pipeline->id).position;
     estimate.known = true;
     estimate.pending =
         last == nothing_read ? 0 : Max(static_cast<int64>(0), position == nothing_read ? last : last - position);

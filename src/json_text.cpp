@@ -202,10 +202,27 @@ private:
         return static_cast<size_t>(end - members);
     }
 
+    // NoteDuplicate writes the JSON pointer of a key, from the keys of the containers that are open around it.
     void NoteDuplicate(const Member &member) {
-        if (!parsed_->duplicate_key) {
-            parsed_->duplicate_key = member.key;
-            parsed_->duplicate_length = member.key_length;
+        if (parsed_->duplicate)
+            return;
+        std::string pointer;
+        for (size_t at : open_)
+            AppendToPointer(&pointer, stack_[at]);
+        AppendToPointer(&pointer, member);
+        pointer.push_back('\0');
+        parsed_->duplicate = Copy(pointer);
+    }
+
+    static void AppendToPointer(std::string *pointer, const Member &member) {
+        if (!member.key)
+            return;
+        pointer->push_back('/');
+        for (uint32_t i = 0; i < member.key_length; i++) {
+            if (member.key[i] == '~' || member.key[i] == '/')
+                pointer->append(member.key[i] == '~' ? "~0" : "~1");
+            else
+                pointer->push_back(member.key[i]);
         }
     }
 
@@ -236,8 +253,7 @@ void ParseJson(const char *text, size_t length, Arena *arena, const volatile int
     parsed->root = nullptr;
     parsed->line = parsed->column = 0;
     parsed->message[0] = '\0';
-    parsed->duplicate_key = nullptr;
-    parsed->duplicate_length = 0;
+    parsed->duplicate = nullptr;
     TreeBuilder builder(arena, stop, parsed);
     Json::sax_parse(text, text + length, &builder);
 }

@@ -18,8 +18,7 @@ struct ParsedText {
     TreeNode *root;
     size_t line, column; // from 1
     char message[256];
-    const char *duplicate_key; // the first key that stood twice in one object, or null
-    uint32_t duplicate_length;
+    const char *duplicate; // JSON pointer of the first key that stood twice in one object, or null
 };
 
 // ParseJson reads one document. `stop` is looked at every now and then, so that a cancel need not wait for a large text.

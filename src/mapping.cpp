@@ -210,10 +210,8 @@ Mapping *read_mapping(const char *text, size_t length) {
         mapping_error("", "a number is too large", NULL);
     if (parsed.result == ParseResult::Syntax)
         json_syntax_error(&parsed, "mapping");
-    if (parsed.duplicate_key)
-        mapping_error(
-            "", psprintf("\"%s\" stands twice in one object", pnstrdup(parsed.duplicate_key, parsed.duplicate_length)),
-            NULL);
+    if (parsed.duplicate)
+        mapping_error(parsed.duplicate, "the word stands twice in one object", NULL);
     const Value root = value_of_node(parsed.root);
     if (root.kind != ValueKind::Object || value_count(root) == 0)
         mapping_error("", "a mapping must be an object with a member for each table",

@@ -3,6 +3,7 @@
 
 #include "catalog.hpp"
 #include "run.hpp"
+#include "sequence_cursor.hpp"
 
 namespace sluice {
 
@@ -55,19 +56,6 @@ static void create_anchor(int32 pipeline, const char *name, Oid owner) {
     pg_unreachable();
 }
 
-static void read_holders(SequencePosition *position, Datum array) {
-    Datum *values;
-    bool *nulls;
-    int count;
-    deconstruct_array(DatumGetArrayTypeP(array), INT8OID, sizeof(int64), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE, &values,
-                      &nulls, &count);
-    position->holder_count = count / 3;
-    position->holders = static_cast<Holder *>(palloc0(sizeof(Holder) * (position->holder_count + 1)));
-    for (int i = 0; i < position->holder_count; i++)
-        position->holders[i] =
-            Holder{DatumGetInt64(values[i * 3]), DatumGetInt64(values[i * 3 + 1]), DatumGetInt64(values[i * 3 + 2])};
-}
-
 // load_pipeline reads the pipeline that `condition` on $1 names; NULL when there is none with an owner.
 static Pipeline *load_pipeline(CatalogStatement *statement, const char *condition, const Parameters *parameters) {
     const uint64 found =
@@ -76,8 +64,7 @@ static Pipeline *load_pipeline(CatalogStatement *statement, const char *conditio
                                   "p.source_oid, p.home, p.document, "
                                   "p.mapping, p.order_by, p.batch_size::bigint, p.paused::int::bigint, p.time_zone, "
                                   "p.date_style, p.interval_style, "
-                                  "p.search_path, s.\"position\", s.sampled, s.holders, s.filenode, s.home "
-                                  "FROM sluice.pipeline p JOIN sluice.sequence_position s USING (pipeline_id) WHERE %s",
+                                  "p.search_path, p.cursor FROM sluice.pipeline p WHERE %s",
                                   condition),
                          parameters);
     bool is_null;
@@ -103,15 +90,7 @@ static Pipeline *load_pipeline(CatalogStatement *statement, const char *conditio
     pipeline->date_style = result_text(0, 14);
     pipeline->interval_style = result_text(0, 15);
     pipeline->search_path = result_text(0, 16);
-    pipeline->position.position = result_int(0, 17, &is_null);
-    if (is_null)
-        pipeline->position.position = nothing_read;
-    pipeline->position.sampled = result_int(0, 18, &is_null);
-    if (is_null)
-        pipeline->position.sampled = nothing_read;
-    read_holders(&pipeline->position, SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 19, &is_null));
-    pipeline->position.filenode = result_int(0, 20, &is_null);
-    pipeline->position.home = result_text(0, 21);
+    pipeline->cursor = result_text(0, 17);
     free_result();
     return pipeline;
 }
@@ -178,24 +157,6 @@ static void check_pipeline_name(const char *name) {
     catalog_execute("DELETE FROM sluice.pipeline WHERE name = $1", &parameters);
 }
 
-static Datum holders_array(const SequencePosition *position) {
-    Datum *values = static_cast<Datum *>(palloc(sizeof(Datum) * (position->holder_count * 3 + 1)));
-    for (int i = 0; i < position->holder_count; i++) {
-        values[i * 3] = Int64GetDatum(position->holders[i].backend);
-        values[i * 3 + 1] = Int64GetDatum(position->holders[i].transaction);
-        values[i * 3 + 2] = Int64GetDatum(position->holders[i].low);
-    }
-    return PointerGetDatum(
-        construct_array(values, position->holder_count * 3, INT8OID, sizeof(int64), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
-}
-
-static void add_number(Parameters *parameters, int64 number) {
-    if (number == nothing_read)
-        add_null(parameters, INT8OID);
-    else
-        add_int(parameters, number);
-}
-
 static int64 insert_definition(const NewPipeline *pipeline) {
     const RelationReference source = reference_to(pipeline->source);
     Parameters parameters{};
@@ -216,10 +177,11 @@ static int64 insert_definition(const NewPipeline *pipeline) {
     add_text(&parameters, GetConfigOption("DateStyle", false, false));
     add_text(&parameters, GetConfigOption("IntervalStyle", false, false));
     add_text(&parameters, kept_search_path());
+    add_text(&parameters, pipeline->cursor);
     catalog_execute("INSERT INTO sluice.pipeline (name, kind, source_schema, source_name, source_oid, home, document, "
                     "mapping, cursor, "
                     "order_by, batch_size, time_zone, date_style, interval_style, search_path) "
-                    "VALUES ($1, $2, $3, $4, $5, $6, $7, $8::json, 'sequence', $9, $10::int, $11, $12, $13, $14) "
+                    "VALUES ($1, $2, $3, $4, $5, $6, $7, $8::json, $15, $9, $10::int, $11, $12, $13, $14) "
                     "RETURNING pipeline_id::bigint",
                     &parameters);
     bool is_null;
@@ -228,43 +190,12 @@ static int64 insert_definition(const NewPipeline *pipeline) {
     return id;
 }
 
-static void insert_position(int64 pipeline, const SequencePosition *position) {
-    Parameters parameters{};
-    add_int(&parameters, pipeline);
-    add_number(&parameters, position->position);
-    add_number(&parameters, position->sampled);
-    add_value(&parameters, INT8ARRAYOID, holders_array(position));
-    add_int(&parameters, position->filenode);
-    add_text(&parameters, position->home);
-    catalog_execute(
-        "INSERT INTO sluice.sequence_position (pipeline_id, \"position\", sampled, holders, filenode, home) "
-        "VALUES ($1::int, $2, $3, $4, $5, $6)",
-        &parameters);
-}
-
-void insert_pipeline(const NewPipeline *pipeline) {
+int32 insert_pipeline(const NewPipeline *pipeline) {
     check_pipeline_name(pipeline->name);
     const Oid owner = GetUserId();
-    const int64 id = insert_definition(pipeline);
-    insert_position(id, &pipeline->position);
+    const int32 id = insert_definition(pipeline);
     create_anchor(id, pipeline->name, owner);
-}
-
-void store_sequence_position(int32 pipeline, const SequencePosition *position, int64 rows) {
-    Parameters parameters{};
-    add_int(&parameters, pipeline);
-    add_number(&parameters, position->position);
-    add_number(&parameters, position->sampled);
-    add_value(&parameters, INT8ARRAYOID, holders_array(position));
-    add_int(&parameters, rows);
-    add_int(&parameters, position->filenode);
-    add_text(&parameters, position->home);
-    static CatalogStatement update;
-    catalog_prepared(&update,
-                     "UPDATE sluice.sequence_position SET \"position\" = $2, sampled = $3, holders = $4, rows_total = "
-                     "rows_total + $5, "
-                     "filenode = $6, home = $7 WHERE pipeline_id = $1::int",
-                     &parameters);
+    return id;
 }
 
 // ---- the lock
@@ -324,6 +255,9 @@ Datum sluice_drop_pipeline(PG_FUNCTION_ARGS) {
     add_int(&parameters, pipeline->id);
     catalog_execute("DELETE FROM sluice.pipeline WHERE pipeline_id = $1::int", &parameters);
     const Parameters none{};
+    catalog_execute("DELETE FROM sluice.run_log r WHERE NOT EXISTS (SELECT FROM sluice.pipeline p WHERE p.pipeline_id = "
+                    "r.pipeline_id)",
+                    &none);
     catalog_execute(psprintf("DROP TYPE sluice.%s", anchor_name(pipeline->id)), &none);
     SPI_finish();
     PG_RETURN_VOID();
@@ -348,7 +282,7 @@ Datum sluice_cursor_position(PG_FUNCTION_ARGS) {
     SPI_connect();
     const Pipeline *pipeline = find_pipeline(name);
     MemoryContextSwitchTo(caller);
-    const int64 position = pipeline->position.position;
+    const int64 position = load_sequence_position(pipeline->id).position;
     const char *json = psprintf("{\"cursor\": \"sequence\", \"order_value\": %s}",
                                 position == nothing_read ? "null" : psprintf(INT64_FORMAT, position));
     const Datum result = DirectFunctionCall1(jsonb_in, CStringGetDatum(json));

@@ -4,7 +4,6 @@
 #include "postgres.hpp"
 
 #include "names.hpp"
-#include "sequence.hpp"
 
 namespace sluice {
 
@@ -16,11 +15,11 @@ struct Pipeline {
     RelationReference source;
     const char *document;
     const char *mapping;
+    const char *cursor;
     const char *order_by;
     int batch_size; // 0: automatic
     bool paused;
     const char *time_zone, *date_style, *interval_style, *search_path;
-    SequencePosition position;
 };
 
 // find_pipeline loads a pipeline (inside an SPI connection), in CurrentMemoryContext. It raises 42704 with the nearest name
@@ -40,15 +39,13 @@ struct NewPipeline {
     Oid source;
     const char *document;
     const char *mapping;
+    const char *cursor;
     const char *order_by;
     int batch_size;
-    SequencePosition position;
 };
 
-void insert_pipeline(const NewPipeline *pipeline);
-
-// store_sequence_position writes how far a batch of `rows` source rows has come.
-void store_sequence_position(int32 pipeline, const SequencePosition *position, int64 rows);
+// insert_pipeline writes a definition, owned by the current user; its kind and its cursor add what is theirs.
+int32 insert_pipeline(const NewPipeline *pipeline);
 
 // The pipeline's lock: whoever holds it runs (or drops) the pipeline. It belongs to the session or to the transaction.
 // The tag is made once: giving the lock back must not need the catalogs.

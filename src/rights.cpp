@@ -4,7 +4,8 @@
 // with the rights of the caller, a superuser perhaps; a cursor WITH HOLD is filled then, too. So
 //   - for a caller who is not the owner the operation is security-restricted: no WITH HOLD, no temporary objects, no
 //     PREPARE, no LISTEN;
-//   - deferred triggers are fired before the change back; if one could still have been deferred again, the batch fails.
+//   - constraints are set immediate before the change, so that their triggers fire inside the batch, as the owner; if one
+//     was deferred all the same, the batch fails.
 // When the caller is the owner nothing is switched; outside a transaction block deferred triggers fire in the batch all the
 // same, so that their errors end the batch and not the commit. Inside the caller's own transaction block they stay as
 // deferred as after an INSERT.
@@ -51,9 +52,17 @@ OwnerScope switch_to_owner(const Pipeline *pipeline) {
 }
 
 void switch_back(const OwnerScope *scope) {
-    AtEOXact_GUC(true, scope->settings);
+    AtEOXact_GUC(false, scope->settings); // also undoes what triggers and functions have set
+
     if (scope->switched)
         SetUserIdAndSecContext(scope->user, scope->security);
+}
+
+static void set_constraints_immediate() {
+    MemoryContext memory = CurrentMemoryContext; // SPI leaves its own behind
+    if (SPI_execute("SET CONSTRAINTS ALL IMMEDIATE", false, 0) < 0)
+        elog(ERROR, "could not fire deferred triggers");
+    MemoryContextSwitchTo(memory);
 }
 
 OwnerScope enter_owner(const Pipeline *pipeline, bool atomic) {
@@ -64,16 +73,17 @@ OwnerScope enter_owner(const Pipeline *pipeline, bool atomic) {
                  errmsg("pipeline \"%s\" cannot run here: deferred triggers of %s are pending in this transaction",
                         pipeline->name, relation_name(pending)),
                  errhint("Run SET CONSTRAINTS ALL IMMEDIATE first, or run the pipeline outside a transaction block.")));
+    // What is still deferred cannot be fired under security restriction: so nothing is, from here on.
+    if (GetUserId() != pipeline->owner)
+        set_constraints_immediate();
     OwnerScope scope = switch_to_owner(pipeline);
     scope.atomic = atomic;
     return scope;
 }
 
 void leave_owner(const OwnerScope *scope) {
-    MemoryContext memory = CurrentMemoryContext;
-    if ((!scope->atomic || scope->switched) && SPI_execute("SET CONSTRAINTS ALL IMMEDIATE", false, 0) < 0)
-        elog(ERROR, "could not fire deferred triggers");
-    MemoryContextSwitchTo(memory);
+    if (!scope->atomic && !scope->switched)
+        set_constraints_immediate();
     if (scope->switched) {
         const Oid pending = pending_deferred_trigger();
         if (OidIsValid(pending))

@@ -22,7 +22,7 @@ void switch_back(const OwnerScope *scope);
 // enter_owner switches to the owner and his settings; call it inside the batch's (sub)transaction, whose abort undoes it.
 OwnerScope enter_owner(const Pipeline *pipeline, bool atomic);
 
-// leave_owner fires what is still deferred, as the owner, and switches back.
+// leave_owner sees to it that nothing stays deferred, and switches back.
 void leave_owner(const OwnerScope *scope);
 
 } // namespace sluice

@@ -21,7 +21,7 @@
 #include "rights.hpp"
 #include "run.hpp"
 #include "shred.hpp"
-#include "source.hpp"
+#include "sequence_cursor.hpp"
 
 namespace sluice {
 
@@ -48,9 +48,8 @@ struct Run {
     // the plan, good as long as no relation changes
     uint64 planned_at;
     Oid source;
-    Oid sequence;
     ShredPlan *plan;
-    SourceReader *reader;
+    Cursor *cursor;
     WriterCache *cache;
     DocumentReader documents;
     bool held_back; // numbers were drawn that open transactions may still add rows below
@@ -84,10 +83,9 @@ static void make_plan(Run *run) {
     MemoryContext before = MemoryContextSwitchTo(run->planned);
     run->source = pipeline_source(run->pipeline);
     Relation source = relation_open(run->source, AccessShareLock);
-    run->sequence = check_sequence_source(source, run->pipeline->order_by);
     ShredPlan *plan = plan_shred(read_mapping(run->pipeline->mapping, strlen(run->pipeline->mapping)), source);
-    run->reader = prepare_reader(source, run->pipeline->document, run->pipeline->order_by, plan->source_columns,
-                                 plan->source_column_count);
+    const SourceColumns columns{run->pipeline->document, plan->source_columns, plan->source_column_count};
+    run->cursor->prepare(source, &columns);
     open_document_reader(&run->documents, document_type(source, run->pipeline->document), run->planned);
     run->cache = make_writer_cache(run->planned);
     relation_close(source, NoLock);
@@ -120,8 +118,18 @@ static int64 batch_limit(const Run *run) {
     return run->pipeline->batch_size > 0 ? run->pipeline->batch_size : automatic_batch_size;
 }
 
-// load_rows reads, shreds and writes up to `limit` rows above `after`; it returns how many, and the number of the last.
-static int64 load_rows(Run *run, int64 after, int64 upto, int64 limit, int64 *last, RunCounts *counts) {
+static void load_row(Run *run, Shredder *shredder, const SourceRow *row) {
+    if (row->document_is_null)
+        return;
+    shredder->row = row;
+    MemoryContextSwitchTo(run->document);
+    shred_document(shredder, row, read_document(&run->documents, row->document));
+    MemoryContextSwitchTo(run->batch);
+    MemoryContextReset(run->document);
+}
+
+// load_rows reads, shreds and writes about `limit` rows; it reports whether that was all there is.
+static bool load_rows(Run *run, int64 limit, RunCounts *counts) {
     Shredder shredder{};
     shredder.plan = run->plan;
     shredder.cache = run->cache;
@@ -129,26 +137,24 @@ static int64 load_rows(Run *run, int64 after, int64 upto, int64 limit, int64 *la
     shredder.order_by = run->pipeline->order_by;
     shredder.run_id = run->run_id;
     shredder.loaded_at = GetCurrentTransactionStartTimestamp();
-    open_reader(run->reader, after, upto, limit);
     begin_shredding(&shredder);
     int64 rows = 0;
-    SourceRow row{};
-    while (read_row(run->reader, &row)) {
-        rows++;
-        *last = row.order_value;
-        if (row.document_is_null)
-            continue;
-        shredder.row = &row;
-        MemoryContextSwitchTo(run->document);
-        shred_document(&shredder, &row, read_document(&run->documents, row.document));
-        MemoryContextSwitchTo(run->batch);
-        MemoryContextReset(run->document);
+    bool all = false;
+    while (rows < limit && !all) {
+        all = !run->cursor->open(limit - rows);
+        if (all)
+            break;
+        SourceRow row{};
+        for (; run->cursor->read(&row); rows++)
+            load_row(run, &shredder, &row);
+        run->cursor->close();
     }
     counts->inserted += finish_shredding(&shredder);
     counts->nulled += shredder.nulled;
     counts->source_rows += rows;
-    close_reader(run->reader);
-    return rows;
+    counts->batches += rows > 0;
+    run->cursor->advance(all);
+    return all;
 }
 
 static int64 new_run_id() {
@@ -158,22 +164,6 @@ static int64 new_run_id() {
     const int64 id = result_int(0, 1, &is_null);
     free_result();
     return id;
-}
-
-// note_foreign_numbers tells of rows above what the sequence has reached: they were given their numbers by hand, and are
-// not read before the sequence passes them.
-static void note_foreign_numbers(const Run *run) {
-    int64 highest;
-    if (!run->reader->indexed || !highest_number(run->source, run->pipeline->order_by, &highest))
-        return;
-    const int64 last = sequence_last_value(run->sequence);
-    if (highest > last)
-        ereport(WARNING,
-                (errmsg("source %s has a row with %s = " INT64_FORMAT ", but its sequence stands at " INT64_FORMAT,
-                        relation_name(run->source), quote_identifier(run->pipeline->order_by), highest, last),
-                 errdetail("Numbers not drawn from the sequence are read only when it has passed them."),
-                 errhint("Run SELECT setval(%s, " INT64_FORMAT ").", quote_literal_cstr(relation_name(run->sequence)),
-                         highest)));
 }
 
 static bool reached_max_batches(const Run *run) {
@@ -229,10 +219,11 @@ static void record_nothing(const Run *run, const char *status) {
     add_text(&parameters, status);
     add_value(&parameters, TIMESTAMPTZOID, TimestampTzGetDatum(run->started_at));
     const uint64 updated = catalog_execute(
-        "UPDATE sluice.run_log SET started_at = $3, finished_at = pg_catalog.clock_timestamp(), idle_runs = idle_runs "
-        "+ 1 "
-        "WHERE run_id = (SELECT run_id FROM sluice.run_log WHERE pipeline_id = $1::int ORDER BY run_id DESC LIMIT 1) "
-        "AND status = $2 AND source_rows = 0",
+        "UPDATE sluice.run_log SET started_at = $3, finished_at = pg_catalog.clock_timestamp(), "
+        "idle_runs = idle_runs + 1 "
+        "WHERE run_id = (SELECT run_id FROM sluice.run_log WHERE run_id = (SELECT run_id FROM sluice.run_log "
+        "WHERE pipeline_id = $1::int ORDER BY run_id DESC LIMIT 1) AND status = $2 AND source_rows = 0 "
+        "FOR UPDATE SKIP LOCKED)",
         &parameters);
     if (updated == 0)
         catalog_execute("INSERT INTO sluice.run_log (pipeline_id, status, started_at, finished_at) "
@@ -240,60 +231,32 @@ static void record_nothing(const Run *run, const char *status) {
                         &parameters);
 }
 
-// store_idle_sample keeps who is writing though nothing could be read: the next run then knows what lies above them.
-static void store_idle_sample(Run *run, const SequencePosition *position, const SequenceSample *sample) {
-    if (sample->changed && sample->last != nothing_read && sample->last > position->position)
-        store_sequence_position(run->pipeline->id, position, 0);
-}
-
 // work_batch does one batch: everything between its begin and its commit.
 static BatchEnd work_batch(Run *run) {
     PushActiveSnapshot(GetTransactionSnapshot());
     const OwnerScope owner = enter_owner(run->pipeline, run->atomic);
     plan_run(run);
-    SequencePosition position = run->pipeline->position;
-    const SequenceSample sample = sample_sequence(run->sequence, &position);
-    check_sequence_position(run->sequence, &position, sample.last, run->source);
-    position.filenode = sequence_filenode(run->sequence);
-    position.home = this_home();
-    // The order is what makes it safe: first the sample, then a new snapshot to read by.
+    const bool any = run->cursor->look();
+    // The order is what makes it safe: first the cursor looks, then a new snapshot to read by.
     PopActiveSnapshot();
     PushActiveSnapshot(GetTransactionSnapshot());
-    run->held_back = sample.safe < sample.last;
     BatchEnd end = BatchEnd::Idle;
     RunCounts counts = run->counts;
-    const int64 before = counts.source_rows;
-    if (sample.safe > position.position) {
+    if (any) {
         if (!run->run_id)
             run->run_id = new_run_id();
         if (!run->counts.batches)
-            run->expected = position.position == nothing_read ? sample.last : sample.last - position.position;
-        const int64 limit = batch_limit(run);
-        int64 last = position.position;
-        const int64 rows = load_rows(run, position.position, sample.safe, limit, &last, &counts);
-        end = rows < limit ? BatchEnd::Last : BatchEnd::More;
-        position.position = end == BatchEnd::Last ? sample.safe : last;
-        counts.batches += rows > 0;
-        if (end == BatchEnd::Last)
-            note_foreign_numbers(run);
+            run->expected = run->cursor->expected();
+        end = load_rows(run, batch_limit(run), &counts) ? BatchEnd::Last : BatchEnd::More;
     }
     leave_owner(&owner);
-    if (end == BatchEnd::Idle) {
-        store_idle_sample(run, &position, &sample);
-    } else {
-        store_sequence_position(run->pipeline->id, &position, counts.source_rows - before);
-        run->counts = counts;
-        if (counts.source_rows > 0)
-            record_run(run, run_ends(run, end) && !will_wait(run) ? "succeeded" : "running", NULL);
-    }
+    run->cursor->store(counts.source_rows - run->counts.source_rows);
+    run->held_back = run->cursor->held_back();
+    run->counts = counts;
+    if (any && counts.source_rows > 0)
+        record_run(run, run_ends(run, end) && !will_wait(run) ? "succeeded" : "running", NULL);
     PopActiveSnapshot();
     MemoryContextSwitchTo(run->memory);
-    SequencePosition *kept = &run->pipeline->position;
-    const Holder *holders = position.holders;
-    *kept = position;
-    kept->holders = static_cast<Holder *>(palloc0(sizeof(Holder) * (position.holder_count + 1)));
-    memcpy(kept->holders, holders, sizeof(Holder) * position.holder_count);
-    kept->home = pstrdup(position.home);
     return end;
 }
 
@@ -391,23 +354,6 @@ static void finish_idle(Run *run) {
     MemoryContextSwitchTo(run->memory);
 }
 
-// wait_for_holders sleeps until the transactions listed by the last sample have ended, but not longer than the setting
-// sluice.wait_for_writers. No snapshot and no lock but the pipeline's own is held meanwhile. Prepared ones are not waited for.
-static void wait_for_holders(const Run *run) {
-    constexpr long pause = 10; // ms
-    const TimestampTz end = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), wait_for_writers);
-    const SequencePosition *position = &run->pipeline->position;
-    for (int i = 0; i < position->holder_count; i++)
-        while (open_process(position->holders[i].backend, position->holders[i].transaction)) {
-            if (GetCurrentTimestamp() >= end)
-                return;
-            (void)WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, pause, PG_WAIT_EXTENSION);
-            ResetLatch(MyLatch);
-            if (InterruptPending) // served where a cancel is recorded
-                return;
-        }
-}
-
 static void run_batches(Run *run) {
     for (;;) {
         BatchEnd end;
@@ -429,7 +375,8 @@ static void run_batches(Run *run) {
             return;
         if (waits) {
             run->waited = true;
-            wait_for_holders(run);
+            // No snapshot and no lock but the pipeline's own is held meanwhile.
+            run->cursor->wait(TimestampTzPlusMilliseconds(GetCurrentTimestamp(), wait_for_writers));
         }
     }
 }
@@ -496,6 +443,7 @@ static void reload(Run *run, const char *name) {
     {
         PushActiveSnapshot(GetTransactionSnapshot());
         run->pipeline = find_pipeline(name);
+        run->cursor = make_sequence_cursor(run->pipeline, run->memory);
         PopActiveSnapshot();
         if (run->pipeline->id != id)
             ereport(ERROR,

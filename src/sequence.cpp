@@ -12,7 +12,8 @@
 // new holders then still locked after the last sampling, and prepared ones follow the rule above.
 //
 // The caller's own transaction counts like any other: inside a transaction block it may have drawn numbers that it inserts
-// later. So its own rows, like those of the others above its `low`, wait for a run after its commit.
+// later. But it can look at its own rows: as far as every number above its `low` has a row, none is still to come
+// (note_own_rows). What lies behind a gap waits for a run after its commit.
 #include "sequence.hpp"
 
 #include "names.hpp"
@@ -167,10 +168,15 @@ int64 sequence_filenode(Oid sequence) {
     return filenode;
 }
 
-// sequence_last_value reads the sequence's one row itself. pg_sequence_last_value() would take the very lock by which
+// read_sequence reads the sequence's one row itself. pg_sequence_last_value() would take the very lock by which
 // writers are known and keep it to the end of the transaction: two pipelines, or a look at sluice.status, would hold
 // each other back. The owner of a pipeline needs no right on the sequence: SELECT on its source tells as much.
-int64 sequence_last_value(Oid sequence) {
+struct SequenceState {
+    int64 value; // the last number drawn or, when none was, the first to come
+    bool called;
+};
+
+static SequenceState read_sequence(Oid sequence) {
     Relation relation = relation_open(sequence, AccessShareLock);
     Buffer buffer = ReadBuffer(relation, 0);
     LockBuffer(buffer, BUFFER_LOCK_SHARE);
@@ -178,10 +184,15 @@ int64 sequence_last_value(Oid sequence) {
     HeapTupleData tuple;
     tuple.t_data = reinterpret_cast<HeapTupleHeader>(PageGetItem(page, PageGetItemId(page, FirstOffsetNumber)));
     const Form_pg_sequence_data row = reinterpret_cast<Form_pg_sequence_data>(GETSTRUCT(&tuple));
-    const int64 last = row->is_called ? row->last_value : nothing_read;
+    const SequenceState state{row->last_value, row->is_called};
     UnlockReleaseBuffer(buffer);
     relation_close(relation, AccessShareLock);
-    return last;
+    return state;
+}
+
+int64 sequence_last_value(Oid sequence) {
+    const SequenceState state = read_sequence(sequence);
+    return state.called ? state.value : nothing_read;
 }
 
 static const Holder *find_holder(const Holder *holders, int count, int64 backend, int64 transaction) {
@@ -199,7 +210,9 @@ static int64 lowest_low(const Holder *holders, int count, int64 lowest) {
 
 SequenceSample sample_sequence(Oid sequence, SequencePosition *position) {
     SequenceSample sample{};
-    sample.last = sequence_last_value(sequence); // before the list of holders: the order is the proof
+    const SequenceState state = read_sequence(sequence); // before the list of holders: the order is the proof
+    const int64 drawn = state.called ? state.value : state.value - 1;
+    sample.last = state.called ? state.value : nothing_read;
     LOCKTAG tag;
     SET_LOCKTAG_RELATION(tag, MyDatabaseId, sequence);
     int count;
@@ -219,14 +232,21 @@ SequenceSample sample_sequence(Oid sequence, SequencePosition *position) {
         else
             holder->low = position->sampled;
     }
+    sample.own = own ? &holders[count] : NULL;
     count += own;
     sample.safe = lowest_low(holders, count, sample.last);
-    sample.changed = sample.last != position->sampled || count != position->holder_count ||
+    sample.changed = drawn != position->sampled || count != position->holder_count ||
                      (count > 0 && memcmp(holders, position->holders, sizeof(Holder) * count) != 0);
-    position->sampled = sample.last;
+    position->sampled = drawn;
     position->holders = holders;
     position->holder_count = count;
     return sample;
+}
+
+void note_own_rows(SequenceSample *sample, const SequencePosition *position, int64 number) {
+    sample->own->low = number;
+    sample->safe = lowest_low(position->holders, position->holder_count, sample->last);
+    sample->changed = true;
 }
 
 void check_sequence_position(Oid sequence, const SequencePosition *position, int64 last, Oid source) {

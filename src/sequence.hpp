@@ -34,6 +34,7 @@ struct SequencePosition {
 constexpr int64 nothing_read = PG_INT64_MIN;
 
 struct SequenceSample {
+    Holder *own;     // the caller's own transaction among position->holders, or NULL
     int64 safe;   // no number up to here can appear any more
     int64 last;   // the sequence's last value; nothing_read when it was never used
     bool changed; // the position's sampled/holders differ from what is stored
@@ -41,6 +42,9 @@ struct SequenceSample {
 
 // sample_sequence lists who still writes and moves `position->sampled` and `holders` on (allocated in the current context).
 SequenceSample sample_sequence(Oid sequence, SequencePosition *position);
+
+// note_own_rows tells the sample that this transaction has inserted all it drew up to `number`.
+void note_own_rows(SequenceSample *sample, const SequencePosition *position, int64 number);
 
 int64 sequence_filenode(Oid sequence);
 int64 sequence_last_value(Oid sequence); // nothing_read when it was never used

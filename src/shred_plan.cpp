@@ -6,14 +6,23 @@
 
 namespace sluice {
 
+// table_name reads a name by SQL's rules: quoted parts as they are, others in lower case.
+static RangeVar *table_name(const MappedTable *table) {
+    List *parts;
+    if (!SplitIdentifierString(pstrdup(table->name), '.', &parts) || list_length(parts) < 1 || list_length(parts) > 2)
+        mapping_error(table->pointer, psprintf("\"%s\" is no name of a table", table->name),
+                      "Write schema.table or table; parts with other characters in double quotes.");
+    char *last = static_cast<char *>(llast(parts));
+    return makeRangeVar(list_length(parts) == 2 ? static_cast<char *>(linitial(parts)) : NULL, last, -1);
+}
+
 static Oid find_table(const MappedTable *table) {
-    List *names = textToQualifiedNameList(cstring_to_text(table->name));
-    const Oid relation = RangeVarGetRelid(makeRangeVarFromNameList(names), NoLock, true);
+    const Oid relation = RangeVarGetRelid(table_name(table), NoLock, true);
     if (!OidIsValid(relation))
-        ereport(ERROR,
-                (errcode(ERRCODE_UNDEFINED_TABLE), errmsg("%s: table %s does not exist", table->pointer, table->name),
-                 errhint("Create it first; names follow SQL's rules: unquoted ones are lower case and looked up in "
-                         "search_path.")));
+        ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE),
+                        errmsg("%s: table %s does not exist", table->pointer, table->name),
+                        errhint("Create it first; names follow SQL's rules: unquoted ones are lower case and looked up "
+                                "in search_path.")));
     const char kind = get_rel_relkind(relation);
     if (kind != RELKIND_RELATION && kind != RELKIND_PARTITIONED_TABLE && kind != RELKIND_VIEW &&
         kind != RELKIND_FOREIGN_TABLE)
@@ -43,11 +52,12 @@ static void link_tables(ShredPlan *plan, const Mapping *mapping) {
         plan->tables[i].children = static_cast<int *>(palloc(sizeof(int) * plan->table_count));
     }
     for (int i = 0; i < plan->table_count; i++) {
-        int steps = 0;
-        for (int up = plan->tables[i].parent; up >= 0; up = plan->tables[up].parent)
-            if (++steps > plan->table_count)
-                mapping_error(psprintf("%s/parent", plan->tables[i].mapped->pointer),
-                              "the table is among its own parents", NULL);
+        int up = plan->tables[i].parent;
+        for (int steps = 0; up >= 0 && up != i && steps < plan->table_count; steps++)
+            up = plan->tables[up].parent;
+        if (up == i)
+            mapping_error(psprintf("%s/parent", plan->tables[i].mapped->pointer),
+                          "the table is among its own parents", NULL);
         if (plan->tables[i].parent >= 0) {
             ShredTable *parent = &plan->tables[plan->tables[i].parent];
             parent->children[parent->child_count++] = i;

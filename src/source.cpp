@@ -30,35 +30,28 @@ static void free_reader_plan(void *argument) {
     reader->plan = NULL;
 }
 
-static char *column_list(Relation source, const char *document, const AttrNumber *columns, int count) {
+char *column_list(Relation source, const SourceColumns *columns) {
     StringInfoData list;
     initStringInfo(&list);
-    appendStringInfo(&list, "s.%s", quote_identifier(document));
-    for (int i = 0; i < count; i++)
-        appendStringInfo(&list, ", s.%s",
-                         quote_identifier(NameStr(TupleDescAttr(RelationGetDescr(source), columns[i] - 1)->attname)));
+    appendStringInfo(&list, "s.%s", quote_identifier(columns->document));
+    for (int i = 0; i < columns->count; i++) {
+        Form_pg_attribute column = TupleDescAttr(RelationGetDescr(source), columns->others[i] - 1);
+        appendStringInfo(&list, ", s.%s", quote_identifier(NameStr(column->attname)));
+    }
     return list.data;
 }
 
-SourceReader *prepare_reader(Relation source, const char *document, const char *order_by, const AttrNumber *columns,
-                             int count) {
+SourceReader *prepare_reader(const char *statement, int parameters, Oid *types, const SourceColumns *columns,
+                             bool indexed) {
     SourceReader *reader = static_cast<SourceReader *>(palloc0(sizeof(SourceReader)));
-    reader->columns = count;
-    reader->values = static_cast<Datum *>(palloc0(sizeof(Datum) * (count + 1)));
-    reader->nulls = static_cast<bool *>(palloc0(sizeof(bool) * (count + 1)));
-    reader->indexed = has_order_index(source, get_attnum(RelationGetRelid(source), order_by));
-    const char *order = quote_identifier(order_by);
-    // WITH TIES: rows that share a number (explicit values) never fall between two batches.
-    const char *query = psprintf("SELECT s.%s::pg_catalog.int8, %s FROM %s s WHERE s.%s OPERATOR(pg_catalog.>) $1 AND "
-                                 "s.%s OPERATOR(pg_catalog.<=) $2 "
-                                 "ORDER BY s.%s FETCH FIRST ($3) ROWS WITH TIES",
-                                 order, column_list(source, document, columns, count),
-                                 relation_name(RelationGetRelid(source)), order, order, order);
-    Oid types[] = {INT8OID, INT8OID, INT8OID};
+    reader->columns = columns->count;
+    reader->values = static_cast<Datum *>(palloc0(sizeof(Datum) * (columns->count + 1)));
+    reader->nulls = static_cast<bool *>(palloc0(sizeof(bool) * (columns->count + 1)));
+    reader->indexed = indexed;
     // With an index there is but one plan (see open_reader); without one, each batch is planned with its numbers.
-    const int planning = reader->indexed ? CURSOR_OPT_GENERIC_PLAN : CURSOR_OPT_CUSTOM_PLAN;
-    MemoryContext memory = CurrentMemoryContext;
-    reader->plan = SPI_prepare_cursor(query, lengthof(types), types, planning | CURSOR_OPT_NO_SCROLL);
+    const int planning = indexed ? CURSOR_OPT_GENERIC_PLAN : CURSOR_OPT_CUSTOM_PLAN;
+    MemoryContext memory = CurrentMemoryContext; // SPI leaves its own behind
+    reader->plan = SPI_prepare_cursor(statement, parameters, types, planning | CURSOR_OPT_NO_SCROLL);
     if (!reader->plan || SPI_keepplan(reader->plan) != 0)
         elog(ERROR, "could not plan the reading of a source");
     MemoryContextSwitchTo(memory);
@@ -84,22 +77,21 @@ static int enter_planning(const SourceReader *reader) {
     return settings;
 }
 
-void open_reader(SourceReader *reader, int64 after, int64 upto, int64 rows) {
+void open_reader(SourceReader *reader, Datum *parameters) {
     const bool plans = !reader->planned || !reader->indexed;
     const int settings = plans ? enter_planning(reader) : 0;
-    Datum values[] = {Int64GetDatum(after), Int64GetDatum(upto), Int64GetDatum(rows)};
     MemoryContext memory = CurrentMemoryContext; // SPI leaves its own behind
-    reader->portal = SPI_cursor_open(NULL, reader->plan, values, NULL, false);
+    reader->portal = SPI_cursor_open(NULL, reader->plan, parameters, NULL, false);
     MemoryContextSwitchTo(memory);
     if (plans)
         AtEOXact_GUC(true, settings);
     reader->planned = true;
-    reader->next = reader->count = 0;
+    reader->next = reader->fetched = 0;
     reader->rows = NULL;
 }
 
 bool read_row(SourceReader *reader, SourceRow *row) {
-    if (reader->next == reader->count) {
+    if (reader->next == reader->fetched) {
         SPI_freetuptable(reader->rows);
         reader->rows = NULL;
         MemoryContext memory = CurrentMemoryContext;
@@ -107,8 +99,8 @@ bool read_row(SourceReader *reader, SourceRow *row) {
         MemoryContextSwitchTo(memory);
         reader->rows = SPI_tuptable;
         reader->next = 0;
-        reader->count = SPI_processed;
-        if (reader->count == 0)
+        reader->fetched = SPI_processed;
+        if (reader->fetched == 0)
             return false;
     }
     HeapTuple tuple = reader->rows->vals[reader->next++];
@@ -123,24 +115,15 @@ bool read_row(SourceReader *reader, SourceRow *row) {
     return true;
 }
 
+Datum read_extra(SourceReader *reader, int number, bool *is_null) {
+    return heap_getattr(reader->rows->vals[reader->next - 1], reader->columns + 3 + number, reader->rows->tupdesc, is_null);
+}
+
 void close_reader(SourceReader *reader) {
     SPI_freetuptable(reader->rows);
     reader->rows = NULL;
     SPI_cursor_close(reader->portal);
     reader->portal = NULL;
-}
-
-bool highest_number(Oid source, const char *order_by, int64 *highest) {
-    const char *query = psprintf("SELECT pg_catalog.max(%s)::pg_catalog.int8 FROM %s", quote_identifier(order_by),
-                                 relation_name(source));
-    MemoryContext memory = CurrentMemoryContext;
-    if (SPI_execute(query, false, 1) != SPI_OK_SELECT)
-        elog(ERROR, "unexpected result of max()");
-    MemoryContextSwitchTo(memory);
-    bool is_null;
-    *highest = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &is_null));
-    SPI_freetuptable(SPI_tuptable);
-    return !is_null;
 }
 
 } // namespace sluice

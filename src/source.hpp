@@ -1,4 +1,4 @@
-// The source reader: new rows of a source in cursor order, a batch at a time, a few hundred rows in memory.
+// The source reader: rows of a source by a statement of the cursor's, a few hundred in memory at a time.
 #pragma once
 
 #include "postgres.hpp"
@@ -7,30 +7,39 @@
 
 namespace sluice {
 
+// What a run wants to read of each source row.
+struct SourceColumns {
+    const char *document;
+    const AttrNumber *others; // for #source.column
+    int count;
+};
+
 struct SourceReader {
     SPIPlanPtr plan; // kept over the batches of a run
     Portal portal;
     SPITupleTable *rows;
-    uint64 next, count; // within the rows fetched last
+    uint64 next, fetched; // within the rows fetched last
     bool indexed, planned;
-    int columns;
+    int columns; // of others
     Datum *values;
     bool *nulls;
     MemoryContextCallback cleanup;
 };
 
-// prepare_reader plans the reading of `document` and `columns` by `order_by`; the plan is freed with CurrentMemoryContext.
-SourceReader *prepare_reader(Relation source, const char *document, const char *order_by, const AttrNumber *columns,
-                             int count);
+// column_list writes what every reading statement selects behind the order value: the document, then the other columns,
+// of the source as `s`.
+char *column_list(Relation source, const SourceColumns *columns);
 
-void open_reader(SourceReader *reader, int64 after, int64 upto, int64 rows);
+// prepare_reader plans a statement that selects the order value (8 bytes), then column_list, then what the cursor likes.
+// `indexed`: an index gives its order. The plan is freed with CurrentMemoryContext.
+SourceReader *prepare_reader(const char *statement, int parameters, Oid *types, const SourceColumns *columns, bool indexed);
+
+void open_reader(SourceReader *reader, Datum *parameters);
 bool read_row(SourceReader *reader, SourceRow *row); // the row is valid until the next call
+Datum read_extra(SourceReader *reader, int number, bool *is_null); // of that row, what stands behind column_list, from 0
 void close_reader(SourceReader *reader);
 
-// has_order_index tells whether an index can give the rows in order.
+// has_order_index tells whether an index can give the rows in the order of a column.
 bool has_order_index(Relation source, AttrNumber column);
-
-// highest_number reads the highest number in the source, as the current user; false when the source is empty.
-bool highest_number(Oid source, const char *order_by, int64 *highest);
 
 } // namespace sluice

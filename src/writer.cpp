@@ -594,7 +594,10 @@ WriterRow writer_returned(Writer *writer, int target) {
 
 // ---- closing
 
+// insert_by_query uses an SPI connection of its own: the registered relation lives as long as its connection.
 static void insert_by_query(Writer *writer, Target *target) {
+    MemoryContext memory = CurrentMemoryContext;
+    SPI_connect();
     EphemeralNamedRelation rows = static_cast<EphemeralNamedRelation>(palloc0(sizeof(EphemeralNamedRelationData)));
     rows->md.name = const_cast<char *>("sluice_rows");
     rows->md.tupdesc = target->row_type;
@@ -603,12 +606,11 @@ static void insert_by_query(Writer *writer, Target *target) {
     rows->reldata = target->rows;
     if (SPI_register_relation(rows) != SPI_OK_REL_REGISTER)
         elog(ERROR, "could not register the rows of a target");
-    MemoryContext memory = CurrentMemoryContext; // SPI leaves its own behind
     if (SPI_execute(target->insert, false, 0) < 0)
         elog(ERROR, "unexpected result of the INSERT into a target");
-    MemoryContextSwitchTo(memory);
     writer->inserted += SPI_processed;
-    SPI_unregister_relation("sluice_rows");
+    SPI_finish();
+    MemoryContextSwitchTo(memory);
     tuplestore_end(target->rows);
 }
 

@@ -1,0 +1,279 @@
+// See sequence_cursor.hpp.
+#include "sequence_cursor.hpp"
+
+#include "catalog.hpp"
+#include "names.hpp"
+
+namespace sluice {
+
+// ---- the position in the catalog
+
+static void read_holders(SequencePosition *position, Datum array) {
+    Datum *values;
+    bool *nulls;
+    int count;
+    deconstruct_array(DatumGetArrayTypeP(array), INT8OID, sizeof(int64), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE, &values,
+                      &nulls, &count);
+    position->holder_count = count / 3;
+    position->holders = static_cast<Holder *>(palloc0(sizeof(Holder) * (position->holder_count + 1)));
+    for (int i = 0; i < position->holder_count; i++)
+        position->holders[i] =
+            Holder{DatumGetInt64(values[i * 3]), DatumGetInt64(values[i * 3 + 1]), DatumGetInt64(values[i * 3 + 2])};
+}
+
+static Datum holders_array(const SequencePosition *position) {
+    Datum *values = static_cast<Datum *>(palloc(sizeof(Datum) * (position->holder_count * 3 + 1)));
+    for (int i = 0; i < position->holder_count; i++) {
+        values[i * 3] = Int64GetDatum(position->holders[i].backend);
+        values[i * 3 + 1] = Int64GetDatum(position->holders[i].transaction);
+        values[i * 3 + 2] = Int64GetDatum(position->holders[i].low);
+    }
+    return PointerGetDatum(
+        construct_array(values, position->holder_count * 3, INT8OID, sizeof(int64), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
+}
+
+static void add_number(Parameters *parameters, int64 number) {
+    if (number == nothing_read)
+        add_null(parameters, INT8OID);
+    else
+        add_int(parameters, number);
+}
+
+SequencePosition load_sequence_position(int32 pipeline) {
+    Parameters parameters{};
+    add_int(&parameters, pipeline);
+    static CatalogStatement statement;
+    if (catalog_prepared(&statement,
+                         "SELECT \"position\", sampled, holders, filenode, home FROM sluice.sequence_position "
+                         "WHERE pipeline_id = $1::int",
+                         &parameters) == 0)
+        elog(ERROR, "pipeline %d has no position", pipeline);
+    SequencePosition position{};
+    bool is_null;
+    position.position = result_int(0, 1, &is_null);
+    if (is_null)
+        position.position = nothing_read;
+    position.sampled = result_int(0, 2, &is_null);
+    if (is_null)
+        position.sampled = nothing_read;
+    read_holders(&position, SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 3, &is_null));
+    position.filenode = result_int(0, 4, &is_null);
+    position.home = result_text(0, 5);
+    free_result();
+    return position;
+}
+
+void insert_sequence_position(int32 pipeline, const SequencePosition *position) {
+    Parameters parameters{};
+    add_int(&parameters, pipeline);
+    add_number(&parameters, position->position);
+    add_number(&parameters, position->sampled);
+    add_value(&parameters, INT8ARRAYOID, holders_array(position));
+    add_int(&parameters, position->filenode);
+    add_text(&parameters, position->home);
+    catalog_execute(
+        "INSERT INTO sluice.sequence_position (pipeline_id, \"position\", sampled, holders, filenode, home) "
+        "VALUES ($1::int, $2, $3, $4, $5, $6)",
+        &parameters);
+}
+
+static void store_sequence_position(int32 pipeline, const SequencePosition *position, int64 rows) {
+    Parameters parameters{};
+    add_int(&parameters, pipeline);
+    add_number(&parameters, position->position);
+    add_number(&parameters, position->sampled);
+    add_value(&parameters, INT8ARRAYOID, holders_array(position));
+    add_int(&parameters, rows);
+    add_int(&parameters, position->filenode);
+    add_text(&parameters, position->home);
+    static CatalogStatement update;
+    catalog_prepared(&update,
+                     "UPDATE sluice.sequence_position SET \"position\" = $2, sampled = $3, holders = $4, rows_total = "
+                     "rows_total + $5, "
+                     "filenode = $6, home = $7 WHERE pipeline_id = $1::int",
+                     &parameters);
+}
+
+SequencePosition start_sequence_position(Oid sequence) {
+    SequencePosition position{};
+    position.position = position.sampled = nothing_read;
+    position.filenode = sequence_filenode(sequence);
+    position.home = this_home();
+    sample_sequence(sequence, &position);
+    return position;
+}
+
+bool highest_number(Oid source, const char *order_by, int64 *highest) {
+    const char *query = psprintf("SELECT pg_catalog.max(%s)::pg_catalog.int8 FROM %s", quote_identifier(order_by),
+                                 relation_name(source));
+    MemoryContext memory = CurrentMemoryContext;
+    if (SPI_execute(query, false, 1) != SPI_OK_SELECT)
+        elog(ERROR, "unexpected result of max()");
+    MemoryContextSwitchTo(memory);
+    bool is_null;
+    *highest = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &is_null));
+    SPI_freetuptable(SPI_tuptable);
+    return !is_null;
+}
+
+// ---- the cursor
+
+class SequenceCursor final : public Cursor {
+  public:
+    SequenceCursor(const Pipeline *pipeline, MemoryContext memory)
+        : pipeline_(pipeline), memory_(memory), position_(load_sequence_position(pipeline->id)) {}
+
+    void prepare(Relation source, const SourceColumns *columns) override;
+    bool look() override;
+    bool open(int64 rows) override;
+    bool read(SourceRow *row) override;
+    void close() override { close_reader(reader_); }
+    void advance(bool all) override;
+    void store(int64 rows) override;
+    int64 expected() override {
+        return position_.position == nothing_read ? sample_.last : sample_.last - position_.position;
+    }
+    bool held_back() override { return sample_.safe < sample_.last; }
+    void wait(TimestampTz end) override;
+
+  private:
+    void look_at_own_rows();
+    void note_foreign_numbers();
+    void keep();
+
+    const Pipeline *pipeline_;
+    MemoryContext memory_;
+    SequencePosition position_; // as it is stored
+    SequencePosition next_;     // as this batch will store it
+    SequenceSample sample_;
+    bool opened_;
+    Oid source_, sequence_;
+    SourceReader *reader_;
+    SourceReader *numbers_; // without the documents
+};
+
+void SequenceCursor::prepare(Relation source, const SourceColumns *columns) {
+    source_ = RelationGetRelid(source);
+    sequence_ = check_sequence_source(source, pipeline_->order_by);
+    const bool indexed = has_order_index(source, get_attnum(source_, pipeline_->order_by));
+    const char *order = quote_identifier(pipeline_->order_by);
+    // WITH TIES: rows that share a number (explicit values) never fall between two batches.
+    const char *statement = psprintf("SELECT s.%s::pg_catalog.int8, %s FROM %s s WHERE s.%s OPERATOR(pg_catalog.>) $1 "
+                                     "AND s.%s OPERATOR(pg_catalog.<=) $2 ORDER BY s.%s FETCH FIRST ($3) ROWS WITH TIES",
+                                     order, column_list(source, columns), relation_name(source_), order, order, order);
+    Oid types[] = {INT8OID, INT8OID, INT8OID};
+    reader_ = prepare_reader(statement, lengthof(types), types, columns, indexed);
+    const char *numbers = psprintf("SELECT s.%s::pg_catalog.int8, NULL::pg_catalog.text FROM %s s WHERE s.%s "
+                                   "OPERATOR(pg_catalog.>) $1 AND s.%s OPERATOR(pg_catalog.<=) $2 ORDER BY s.%s LIMIT $3",
+                                   order, relation_name(source_), order, order, order);
+    const SourceColumns none{};
+    numbers_ = prepare_reader(numbers, lengthof(types), types, &none, indexed);
+}
+
+// look_at_own_rows follows the numbers from our own `low` on, as long as each has a row, a good batch far.
+void SequenceCursor::look_at_own_rows() {
+    constexpr int64 far = 100000;
+    int64 number = sample_.own->low;
+    Datum parameters[] = {Int64GetDatum(number), Int64GetDatum(sample_.last), Int64GetDatum(far)};
+    CommandCounterIncrement();
+    open_reader(numbers_, parameters);
+    SourceRow row{};
+    while (read_row(numbers_, &row) && row.order_value <= number + 1)
+        number = row.order_value;
+    close_reader(numbers_);
+    note_own_rows(&sample_, &next_, number);
+}
+
+bool SequenceCursor::look() {
+    next_ = position_;
+    sample_ = sample_sequence(sequence_, &next_);
+    check_sequence_position(sequence_, &next_, sample_.last, source_);
+    next_.filenode = sequence_filenode(sequence_);
+    next_.home = this_home();
+    if (sample_.own)
+        look_at_own_rows();
+    opened_ = false;
+    return sample_.safe > position_.position;
+}
+
+bool SequenceCursor::open(int64 rows) {
+    if (opened_)
+        return false;
+    opened_ = true;
+    Datum parameters[] = {Int64GetDatum(position_.position), Int64GetDatum(sample_.safe), Int64GetDatum(rows)};
+    open_reader(reader_, parameters);
+    return true;
+}
+
+bool SequenceCursor::read(SourceRow *row) {
+    if (!read_row(reader_, row))
+        return false;
+    next_.position = row->order_value;
+    return true;
+}
+
+void SequenceCursor::advance(bool all) {
+    if (!all)
+        return;
+    next_.position = sample_.safe;
+    note_foreign_numbers();
+}
+
+// note_foreign_numbers tells of rows above what the sequence has reached: they were given their numbers by hand, and are
+// not read before the sequence passes them.
+void SequenceCursor::note_foreign_numbers() {
+    int64 highest;
+    if (!reader_->indexed || !highest_number(source_, pipeline_->order_by, &highest))
+        return;
+    const int64 last = sequence_last_value(sequence_);
+    if (highest > last)
+        ereport(WARNING,
+                (errmsg("source %s has a row with %s = " INT64_FORMAT ", but its sequence stands at " INT64_FORMAT,
+                        relation_name(source_), quote_identifier(pipeline_->order_by), highest, last),
+                 errdetail("Numbers not drawn from the sequence are read only when it has passed them."),
+                 errhint("Run SELECT setval(%s, " INT64_FORMAT ").", quote_literal_cstr(relation_name(sequence_)),
+                         highest)));
+}
+
+// store also keeps who is writing when nothing could be read: the next run then knows what lies above them.
+void SequenceCursor::store(int64 rows) {
+    const bool moved = next_.position != position_.position;
+    const bool learned = sample_.changed && sample_.last != nothing_read && sample_.last > position_.position;
+    if (!moved && !learned)
+        return;
+    store_sequence_position(pipeline_->id, &next_, rows);
+    keep();
+}
+
+void SequenceCursor::keep() {
+    MemoryContext before = MemoryContextSwitchTo(memory_);
+    const Holder *holders = next_.holders;
+    position_ = next_;
+    position_.holders = static_cast<Holder *>(palloc0(sizeof(Holder) * (next_.holder_count + 1)));
+    memcpy(position_.holders, holders, sizeof(Holder) * next_.holder_count);
+    position_.home = pstrdup(next_.home);
+    MemoryContextSwitchTo(before);
+}
+
+// wait sleeps until the transactions listed by the last sample have ended. Prepared ones are not waited for.
+void SequenceCursor::wait(TimestampTz end) {
+    constexpr long pause = 10; // ms
+    for (int i = 0; i < position_.holder_count; i++)
+        while (open_process(position_.holders[i].backend, position_.holders[i].transaction)) {
+            if (GetCurrentTimestamp() >= end)
+                return;
+            (void)WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, pause, PG_WAIT_EXTENSION);
+            ResetLatch(MyLatch);
+            if (InterruptPending) // served where a cancel is recorded
+                return;
+        }
+}
+
+Cursor *make_sequence_cursor(const Pipeline *pipeline, MemoryContext memory) {
+    MemoryContext before = MemoryContextSwitchTo(memory);
+    Cursor *cursor = new (palloc0(sizeof(SequenceCursor))) SequenceCursor(pipeline, memory);
+    MemoryContextSwitchTo(before);
+    return cursor;
+}
+
+} // namespace sluice
