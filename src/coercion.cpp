@@ -22,20 +22,17 @@ static ExprState *cast_expression(Oid from, int32 from_typmod, Oid to, int32 typ
     return cast ? ExecInitExpr(expression_planner(reinterpret_cast<Expr *>(cast)), NULL) : NULL;
 }
 
-// may_lose tells whether an assignment cast can drop something without an error. Floats are meant to round.
-static bool may_lose(Oid from, Oid to, int32 typmod) {
-    char category, to_category;
-    bool preferred;
+// is_checked tells whether a value is cast back and compared. Floats are meant to round; casts to character types write
+// all there is and refuse what is too long by themselves.
+static bool is_checked(Oid to) {
     const Oid base = getBaseType(to);
-    get_type_category_preferred(getBaseType(from), &category, &preferred);
-    get_type_category_preferred(base, &to_category, &preferred);
-    if (category == TYPCATEGORY_DATETIME || category == TYPCATEGORY_TIMESPAN)
-        return (from != base || typmod >= 0) &&
-               (to_category == TYPCATEGORY_DATETIME || to_category == TYPCATEGORY_TIMESPAN);
-    if (category == TYPCATEGORY_NUMERIC)
-        return (from != base || typmod >= 0) && to_category == TYPCATEGORY_NUMERIC && base != FLOAT4OID &&
-               base != FLOAT8OID;
-    return false;
+    return base != FLOAT4OID && base != FLOAT8OID && base != BPCHAROID && base != TEXTOID && base != VARCHAROID;
+}
+
+// drops_date tells the casts that always lose the date and have no way back.
+static bool drops_date(Oid from, Oid to) {
+    const Oid base = getBaseType(to);
+    return (base == TIMEOID || base == TIMETZOID) && (from == TIMESTAMPOID || from == TIMESTAMPTZOID);
 }
 
 bool plan_coercion(Coercion *coercion, Oid from, int32 from_typmod, Oid to, int32 typmod) {
@@ -49,8 +46,9 @@ bool plan_coercion(Coercion *coercion, Oid from, int32 from_typmod, Oid to, int3
     if (!coercion->there)
         return false;
     coercion->context = CreateStandaloneExprContext();
-    if (may_lose(from, to, typmod)) {
-        TypeCacheEntry *type = lookup_type_cache(from, TYPECACHE_EQ_OPR_FINFO);
+    coercion->always_loses = drops_date(getBaseType(from), to);
+    TypeCacheEntry *type = lookup_type_cache(from, TYPECACHE_EQ_OPR_FINFO);
+    if (is_checked(to) && OidIsValid(type->eq_opr_finfo.fn_oid)) {
         coercion->back = cast_expression(to, typmod, from, -1, COERCION_EXPLICIT, &coercion->is_volatile);
         fmgr_info_copy(&coercion->equal, &type->eq_opr_finfo, CurrentMemoryContext);
         coercion->collation = type->typcollation;
@@ -64,21 +62,27 @@ static Datum evaluate_cast(Coercion *coercion, ExprState *cast, Datum value, boo
     return ExecEvalExpr(cast, coercion->context, is_null);
 }
 
+[[noreturn]] static void lossy_value(const Coercion *coercion, Datum value) {
+    Oid output;
+    bool variable;
+    getTypeOutputInfo(coercion->from, &output, &variable);
+    lossy_error(OidOutputFunctionCall(output, value), coercion->to, coercion->typmod);
+}
+
 Datum coerce_value(Coercion *coercion, Datum value, bool *is_null) {
     if (!coercion->there)
         return value;
-    const bool was_null = *is_null;
+    if (*is_null)
+        return evaluate_cast(coercion, coercion->there, value, is_null);
+    if (coercion->always_loses)
+        lossy_value(coercion, value);
     const Datum result = evaluate_cast(coercion, coercion->there, value, is_null);
-    if (was_null || !coercion->back)
+    if (!coercion->back)
         return result;
     bool back_null = *is_null;
     const Datum back = evaluate_cast(coercion, coercion->back, result, &back_null);
-    if (back_null || !DatumGetBool(FunctionCall2Coll(&coercion->equal, coercion->collation, value, back))) {
-        Oid output;
-        bool variable;
-        getTypeOutputInfo(coercion->from, &output, &variable);
-        lossy_error(OidOutputFunctionCall(output, value), coercion->to, coercion->typmod);
-    }
+    if (back_null || !DatumGetBool(FunctionCall2Coll(&coercion->equal, coercion->collation, value, back)))
+        lossy_value(coercion, value);
     return result;
 }
 

@@ -12,6 +12,7 @@ struct Coercion {
     ExprState *there; // NULL: nothing to do
     ExprState *back;  // for the comparison, or NULL
     bool is_volatile; // the cast calls a volatile function
+    bool always_loses; // a date that the target has no place for
     ExprContext *context;
     FmgrInfo equal;
     Oid collation;

@@ -52,6 +52,13 @@ static void plan_fields(Conversion *conversion) {
     conversion->fields = CreateTupleDescCopy(shared);
     ReleaseTupleDesc(shared);
     conversion->field = static_cast<Conversion *>(palloc0(sizeof(Conversion) * conversion->fields->natts));
+    int present = 0;
+    for (int i = 0; i < conversion->fields->natts; i++)
+        present += !TupleDescAttr(conversion->fields, i)->attisdropped;
+    conversion->texts = CreateTemplateTupleDesc(present);
+    for (int i = 1; i <= present; i++)
+        TupleDescInitEntry(conversion->texts, i, psprintf("f%d", i), TEXTOID, -1, 0);
+    conversion->texts = BlessTupleDesc(conversion->texts);
     for (int i = 0; i < conversion->fields->natts; i++) {
         Form_pg_attribute field = TupleDescAttr(conversion->fields, i);
         if (!field->attisdropped)
@@ -67,9 +74,9 @@ void plan_conversion(Conversion *conversion, Oid type, int32 typmod) {
     conversion->domain = conversion->base != type;
     conversion->kind = kind_of_type(conversion->base);
     conversion->memory = CurrentMemoryContext;
-    get_typlenbyvalalign(conversion->base, &conversion->length, &conversion->by_value, &conversion->align);
     Oid input;
-    getTypeInputInfo(conversion->base, &input, &conversion->input_parameter);
+    get_type_io_data(conversion->base, IOFunc_input, &conversion->length, &conversion->by_value, &conversion->align,
+                     &conversion->delimiter, &conversion->input_parameter, &input);
     fmgr_info(input, &conversion->input);
     if (conversion->kind == ConvertKind::Array) {
         conversion->element = static_cast<Conversion *>(palloc0(sizeof(Conversion)));
@@ -241,30 +248,46 @@ static Datum convert_date(Conversion *conversion, char *text, uint32 length) {
         plain_date(fixed_digits(text, 4), fixed_digits(text + 5, 2), fixed_digits(text + 8, 2), &date))
         return date;
     date = call_input(conversion, text, -1);
-    if (strchr(text, ':')) {
-        const Datum moment =
-            DirectFunctionCall3(timestamp_in, CStringGetDatum(text), ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1));
-        if (DatumGetTimestamp(moment) != DatumGetTimestamp(DirectFunctionCall1(date_timestamp, date)))
-            lossy_error(psprintf("\"%s\"", text), DATEOID, -1);
-    }
+    const Datum moment =
+        DirectFunctionCall3(timestamp_in, CStringGetDatum(text), ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1));
+    if (DatumGetTimestamp(moment) != DatumGetTimestamp(DirectFunctionCall1(date_timestamp, date)))
+        lossy_error(psprintf("\"%s\"", text), DATEOID, -1);
     return date;
 }
 
-// beyond_microseconds looks for a seventh fractional digit that is not 0.
-static bool beyond_microseconds(const char *text) {
-    const char *point = strchr(text, '.');
-    if (!point)
-        return false;
-    int place = 1;
-    for (const char *digit = point + 1; *digit >= '0' && *digit <= '9'; digit++, place++)
-        if (place > 6 && *digit != '0')
-            return true;
+// beyond_digits looks for a fraction with more than `most` digits, of which one behind them is not 0.
+static bool beyond_digits(const char *text, int most) {
+    for (const char *point = strchr(text, '.'); point; point = strchr(point + 1, '.')) {
+        int place = 1;
+        for (const char *digit = point + 1; *digit >= '0' && *digit <= '9'; digit++, place++)
+            if (place > most && *digit != '0')
+                return true;
+    }
     return false;
+}
+
+// has_date looks for three numbers joined by - or / before the first colon: a date, which time's input function drops.
+static bool has_date(const char *text) {
+    int joins = 0;
+    for (const char *at = text + 1; *text && *at && *at != ':'; at++)
+        if ((*at == '-' || *at == '/') && isdigit(static_cast<unsigned char>(at[-1])) &&
+            isdigit(static_cast<unsigned char>(at[1])))
+            joins++;
+    return joins >= 2;
+}
+
+// has_fine_unit looks for a fraction of what is a microsecond, or a thousandth of a millisecond, already.
+static bool has_fine_unit(const char *text) {
+    if (strstr(text, "mic") || strstr(text, "us"))
+        return beyond_digits(text, 0);
+    return (strstr(text, "mil") || strstr(text, "ms")) && beyond_digits(text, 3);
 }
 
 static Datum convert_time(Conversion *conversion, char *text) {
     const Datum exact = call_input(conversion, text, -1);
-    if (beyond_microseconds(text))
+    const bool time_only = conversion->base == TIMEOID || conversion->base == TIMETZOID;
+    const bool too_fine = beyond_digits(text, 6) || (conversion->base == INTERVALOID && has_fine_unit(text));
+    if (too_fine || (time_only && has_date(text)))
         lossy_error(psprintf("\"%s\"", text), conversion->base, conversion->base_typmod);
     if (conversion->base_typmod < 0)
         return exact;
@@ -272,6 +295,65 @@ static Datum convert_time(Conversion *conversion, char *text) {
     if (!datumIsEqual(exact, fitted, conversion->by_value, conversion->length))
         lossy_error(psprintf("\"%s\"", text), conversion->base, conversion->base_typmod);
     return fitted;
+}
+
+static Datum convert_string(Conversion *conversion, const char *text, uint32 length);
+
+static Datum convert_text_datum(Conversion *conversion, Datum value) {
+    text *string = DatumGetTextPP(value);
+    const Datum result = convert_string(conversion, VARDATA_ANY(string), VARSIZE_ANY_EXHDR(string));
+    if (unlikely(conversion->domain))
+        domain_check(result, false, conversion->type, &conversion->domain_cache, conversion->memory);
+    return result;
+}
+
+static void check_null(Conversion *conversion) {
+    if (conversion->domain)
+        domain_check(0, true, conversion->type, &conversion->domain_cache, conversion->memory);
+}
+
+// convert_array_literal reads '{...}' as an array of texts, so that each element is converted like any other string.
+static Datum convert_array_literal(Conversion *conversion, char *text) {
+    Conversion *element = conversion->element;
+    FmgrInfo input; // array_in keeps its look-up in it
+    fmgr_info(F_ARRAY_IN, &input);
+    ArrayType *texts = DatumGetArrayTypeP(InputFunctionCall(&input, text, TEXTOID, -1));
+    Datum *values;
+    bool *nulls;
+    int count;
+    deconstruct_array(texts, TEXTOID, -1, false, TYPALIGN_INT, &values, &nulls, &count);
+    for (int i = 0; i < count; i++) {
+        if (nulls[i])
+            check_null(element);
+        else
+            values[i] = convert_text_datum(element, values[i]);
+    }
+    return PointerGetDatum(construct_md_array(values, nulls, ARR_NDIM(texts), ARR_DIMS(texts), ARR_LBOUND(texts),
+                                              element->type, element->length, element->by_value, element->align));
+}
+
+// convert_row_literal reads '(...)' as a row of texts, likewise.
+static Datum convert_row_literal(Conversion *conversion, char *text) {
+    FmgrInfo input; // record_in keeps its look-up in it
+    fmgr_info(F_RECORD_IN, &input);
+    HeapTupleHeader row = DatumGetHeapTupleHeader(InputFunctionCall(&input, text, RECORDOID, conversion->texts->tdtypmod));
+    HeapTupleData tuple{};
+    tuple.t_len = HeapTupleHeaderGetDatumLength(row);
+    tuple.t_data = row;
+    const int count = conversion->fields->natts;
+    Datum *values = static_cast<Datum *>(palloc0(sizeof(Datum) * count));
+    bool *nulls = static_cast<bool *>(palloc(sizeof(bool) * count));
+    for (int i = 0, from = 1; i < count; i++) {
+        nulls[i] = true;
+        if (TupleDescAttr(conversion->fields, i)->attisdropped)
+            continue;
+        const Datum value = heap_getattr(&tuple, from++, conversion->texts, &nulls[i]);
+        if (nulls[i])
+            check_null(&conversion->field[i]);
+        else
+            values[i] = convert_text_datum(&conversion->field[i], value);
+    }
+    return HeapTupleGetDatum(heap_form_tuple(conversion->fields, values, nulls));
 }
 
 static Datum convert_cstring(Conversion *conversion, char *text, uint32 length) {
@@ -287,10 +369,15 @@ static Datum convert_cstring(Conversion *conversion, char *text, uint32 length) 
             too_long_error(conversion);
         break;
     case ConvertKind::Money:
-        if (strspn(text, "0123456789.+-") == length && length > 0)
-            return convert_money(DatumGetNumeric(DirectFunctionCall3(numeric_in, CStringGetDatum(text),
-                                                                     ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1))));
+        if (beyond_digits(text, 2))
+            lossy_error(psprintf("\"%s\"", text), CASHOID, -1);
         break;
+    case ConvertKind::Array:
+        if (conversion->element->delimiter == ',')
+            return convert_array_literal(conversion, text);
+        break;
+    case ConvertKind::Composite:
+        return convert_row_literal(conversion, text);
     case ConvertKind::Date:
         return convert_date(conversion, text, length);
     case ConvertKind::Time:
@@ -484,6 +571,40 @@ static void plan_plain_date(Format *format, const char *pattern) {
         format->day = -1;
 }
 
+// strict_pattern quotes what the strict way of reading takes only in quotes: separators other than "-./,':; " and letters
+// beyond ASCII.
+static char *strict_pattern(const char *pattern) {
+    StringInfoData strict;
+    initStringInfo(&strict);
+    bool quoted = false;
+    for (const char *at = pattern; *at; at++) {
+        const unsigned char c = *at;
+        if (c == '"')
+            quoted = !quoted;
+        const bool literal = !quoted && c != '"' && !isalnum(c) && !strchr("-./,':; ", c);
+        if (!literal) {
+            appendStringInfoChar(&strict, c);
+            continue;
+        }
+        const int length = pg_mblen(at);
+        appendStringInfoChar(&strict, '"');
+        appendBinaryStringInfo(&strict, at, length);
+        appendStringInfoChar(&strict, '"');
+        at += length - 1;
+    }
+    return strict.data;
+}
+
+// is_repeatable tells whether writing a moment by the pattern must give back what was read. It finds fields that were 0
+// or blank and would silently become 1 or nothing.
+static bool is_repeatable(const char *pattern) {
+    static const char *const others[] = {"TZ", "tz", "OF", "MS", "US", "FF", "ff", "ms", "us", "SSSS", "Y,YYY", "FX", "FM", "TM"};
+    for (size_t i = 0; i < lengthof(others); i++)
+        if (strstr(pattern, others[i]))
+            return false;
+    return true;
+}
+
 void plan_format(Format *format, const char *pattern) {
     memset(format, 0, sizeof(*format));
     format->memory = CurrentMemoryContext;
@@ -495,13 +616,15 @@ void plan_format(Format *format, const char *pattern) {
         format->kind = FormatKind::EpochMilliseconds;
     else
         plan_plain_date(format, pattern);
-    format->pattern = cstring_to_text(pattern);
+    format->written = pstrdup(pattern);
+    format->repeatable = is_repeatable(pattern);
+    format->pattern = cstring_to_text(strict_pattern(pattern));
 }
 
 static bool plain_formatted_date(const Format *format, const Value &value, Datum *date) {
     if (format->day < 0 || static_cast<int>(value.length) != format->length)
         return false;
-    const char *pattern = VARDATA(format->pattern);
+    const char *pattern = format->written;
     for (int i = 0; i < format->length; i++)
         if (strchr("-./", pattern[i]) && value.text[i] != pattern[i])
             return false;
@@ -539,6 +662,37 @@ static Datum epoch_value(const Format *format, const Value &value) {
             (errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE), errmsg("timestamp out of range: %s", numeric_text(number))));
 }
 
+// same_moment compares two ways of writing a moment: blanks, leading zeros and letters' case do not count.
+static bool same_moment(const char *left, const char *right) {
+    for (bool in_number = false;; left++, right++) {
+        while (isspace(static_cast<unsigned char>(*left)) || (!in_number && *left == '0' && isdigit(static_cast<unsigned char>(left[1]))))
+            left++;
+        while (isspace(static_cast<unsigned char>(*right)) || (!in_number && *right == '0' && isdigit(static_cast<unsigned char>(right[1]))))
+            right++;
+        if (pg_tolower(*left) != pg_tolower(*right))
+            return false;
+        if (*left == '\0')
+            return true;
+        in_number = isdigit(static_cast<unsigned char>(*left));
+    }
+}
+
+// check_repeatable refuses a text that says something else than the moment read from it ("00-01-1999").
+static void check_repeatable(const Format *format, Datum moment, Oid type, const char *string) {
+    Datum timestamp = moment;
+    if (type == DATEOID)
+        timestamp = DirectFunctionCall1(date_timestamp, moment);
+    else if (type != TIMESTAMPOID)
+        return;
+    if (TIMESTAMP_NOT_FINITE(DatumGetTimestamp(timestamp)))
+        return;
+    const Datum written =
+        DirectFunctionCall2Coll(timestamp_to_char, DEFAULT_COLLATION_OID, timestamp, PointerGetDatum(format->pattern));
+    if (!same_moment(TextDatumGetCString(written), string))
+        ereport(ERROR, (errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE),
+                        errmsg("date/time field value out of range: \"%s\"", string)));
+}
+
 static Datum read_formatted(Format *format, const Value &value, Oid *type) {
     Datum result;
     if (format->kind != FormatKind::Pattern) {
@@ -551,8 +705,37 @@ static Datum read_formatted(Format *format, const Value &value, Oid *type) {
     refuse_nul(value.text, value.length);
     int32 typmod;
     int zone = 0;
-    return parse_datetime_strictly(cstring_to_text_with_len(value.text, value.length), format->pattern, type, &typmod,
-                                   &zone);
+    const char *string = pnstrdup(value.text, value.length);
+    result = parse_datetime_strictly(cstring_to_text(string), format->pattern, type, &typmod, &zone);
+    if (format->repeatable)
+        check_repeatable(format, result, *type, string);
+    return result;
+}
+
+static void plan_format_coercion(Format *format, const Conversion *conversion, Oid type) {
+    MemoryContext before = MemoryContextSwitchTo(format->memory);
+    if (!plan_coercion(&format->coercion, type, -1, conversion->type, conversion->typmod))
+        ereport(ERROR, (errcode(ERRCODE_DATATYPE_MISMATCH),
+                        errmsg("format \"%s\" reads %s, which cannot be stored in type %s", format->written,
+                               format_type_be(type), format_type_be(conversion->type))));
+    format->type = type;
+    format->planned = true;
+    MemoryContextSwitchTo(before);
+}
+
+// check_format tries a pattern on a moment written by itself, so that a bad one is found before there are documents.
+void check_format(Format *format, const Conversion *conversion) {
+    Oid type = TIMESTAMPTZOID;
+    if (format->kind == FormatKind::Pattern) {
+        const Datum sample = DirectFunctionCall3(timestamptz_in, CStringGetDatum("2001-02-03 04:05:06"),
+                                                 ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1));
+        text *written = DatumGetTextPP(
+            DirectFunctionCall2Coll(timestamptz_to_char, DEFAULT_COLLATION_OID, sample, PointerGetDatum(format->pattern)));
+        int32 typmod;
+        int zone = 0;
+        (void)parse_datetime_strictly(written, format->pattern, &type, &typmod, &zone);
+    }
+    plan_format_coercion(format, conversion, type);
 }
 
 Datum format_value(Format *format, const Conversion *conversion, const Value &value, bool *is_null) {
@@ -560,20 +743,11 @@ Datum format_value(Format *format, const Conversion *conversion, const Value &va
     if (value.kind != ValueKind::String && !(value.kind == ValueKind::Number && format->kind != FormatKind::Pattern))
         ereport(ERROR,
                 (errcode(ERRCODE_DATATYPE_MISMATCH),
-                 errmsg("%s cannot be read with format \"%s\"", kind_name(value), text_to_cstring(format->pattern))));
+                 errmsg("%s cannot be read with format \"%s\"", kind_name(value), format->written)));
     Oid type;
     const Datum moment = read_formatted(format, value, &type);
-    if (!format->planned || format->type != type) {
-        MemoryContext before = MemoryContextSwitchTo(format->memory);
-        format->type = type;
-        if (!plan_coercion(&format->coercion, type, -1, conversion->type, conversion->typmod))
-            ereport(ERROR,
-                    (errcode(ERRCODE_DATATYPE_MISMATCH),
-                     errmsg("format \"%s\" reads %s, which cannot be stored in type %s",
-                            text_to_cstring(format->pattern), format_type_be(type), format_type_be(conversion->type))));
-        format->planned = true;
-        MemoryContextSwitchTo(before);
-    }
+    if (!format->planned || format->type != type)
+        plan_format_coercion(format, conversion, type);
     return coerce_value(&format->coercion, moment, is_null);
 }
 

@@ -44,8 +44,10 @@ struct Conversion {
     int16 length;
     bool by_value;
     char align;
+    char delimiter;      // between the elements of arrays of this type
     Conversion *element; // of an array
     TupleDesc fields;    // of a composite
+    TupleDesc texts;     // the same fields as texts, to read a literal
     Conversion *field;
     MemoryContext memory;
 };
@@ -61,7 +63,9 @@ enum class FormatKind : uint8_t { Pattern, EpochSeconds, EpochMilliseconds };
 
 struct Format {
     FormatKind kind;
-    text *pattern;
+    const char *written; // as in the mapping
+    text *pattern;       // as the server reads it
+    bool repeatable;     // writing it again must give what was read
     int day, month, year; // places of DD, MM, YYYY when the pattern is these and separators alone; else -1
     int length;           // of such a pattern
     Oid type;             // of the values it reads, known after the first
@@ -71,6 +75,8 @@ struct Format {
 };
 
 void plan_format(Format *format, const char *pattern);
+// check_format finds out now whether the pattern can be read, and into this type.
+void check_format(Format *format, const Conversion *conversion);
 Datum format_value(Format *format, const Conversion *conversion, const Value &value, bool *is_null);
 
 } // namespace sluice

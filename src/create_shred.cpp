@@ -19,21 +19,6 @@ static void check_batch_size(FunctionCallInfo fcinfo, int number) {
         argument_error("batch_size", "must be at least 1", NULL);
 }
 
-static void check_document_column(Relation source, const char *document) {
-    const AttrNumber number = get_attnum(RelationGetRelid(source), document);
-    if (number <= 0)
-        ereport(ERROR,
-                (errcode(ERRCODE_UNDEFINED_COLUMN),
-                 errmsg("document: column \"%s\" of source %s does not exist", document,
-                        relation_name(RelationGetRelid(source))),
-                 nearest_column_hint(source, document) ? errhint("%s", nearest_column_hint(source, document)) : 0));
-    const Oid type = getBaseType(TupleDescAttr(RelationGetDescr(source), number - 1)->atttypid);
-    if (type != JSONBOID && type != JSONOID && type != TEXTOID && type != VARCHAROID)
-        ereport(ERROR, (errcode(ERRCODE_DATATYPE_MISMATCH),
-                        errmsg("document: column \"%s\" has type %s", document, format_type_be(type)),
-                        errhint("Documents are jsonb, json or text.")));
-}
-
 static const char *check_cursor(Relation source, const char *cursor, const char *order_by) {
     static const char *const known[] = {"sequence", "hash", "snapshot"};
     if (cursor && strcmp(cursor, "sequence") != 0) {
@@ -124,7 +109,7 @@ static void create_shred(FunctionCallInfo fcinfo) {
     pipeline.mapping = text_argument(fcinfo, 3);
     pipeline.batch_size = PG_ARGISNULL(6) ? 0 : PG_GETARG_INT32(6);
     Relation source = relation_open(pipeline.source, AccessShareLock);
-    check_document_column(source, pipeline.document);
+    (void)document_type(source, pipeline.document);
     pipeline.order_by = check_cursor(source, text_argument(fcinfo, 4), text_argument(fcinfo, 5));
     const Oid sequence = check_sequence_source(source, pipeline.order_by);
     const ShredPlan *plan = plan_shred(read_mapping(pipeline.mapping, strlen(pipeline.mapping)), source);

@@ -15,7 +15,9 @@ struct Pipeline;
 
 class Cursor {
   public:
-    // prepare checks the source and plans the reading; called again when a relation changed. Memory: the run's plan.
+    // check refuses a source that cannot be read safely; prepare then plans the reading, in the memory of the run's plan.
+    // Both are called again when a relation changed.
+    virtual void check(Relation source) = 0;
     virtual void prepare(Relation source, const SourceColumns *columns) = 0;
     // look finds out, before the batch takes its snapshot, what may be read; false: nothing is new.
     virtual bool look() = 0;

@@ -34,7 +34,23 @@ static void parse_guarded(const char *text, size_t length, Arena *arena, ParsedT
     }
 }
 
-void json_syntax_error(const ParsedText *parsed, const char *what) {
+// place_in_characters turns the parser's column, which counts bytes, into one that counts characters, and cuts its message
+// where it might have broken a character.
+static void place_in_characters(ParsedText *parsed, const char *text, size_t length) {
+    const char *line = text, *end = text + length;
+    for (size_t i = 1; i < parsed->line && line < end; i++) {
+        const char *feed = static_cast<const char *>(memchr(line, '\n', end - line));
+        line = feed ? feed + 1 : end;
+    }
+    const size_t before = Min(parsed->column > 0 ? parsed->column - 1 : 0, static_cast<size_t>(end - line));
+    parsed->column = pg_encoding_verifymbstr(PG_UTF8, line, before) == static_cast<int>(before)
+                         ? pg_mbstrlen_with_len(line, before) + 1
+                         : parsed->column;
+    parsed->message[pg_encoding_verifymbstr(PG_UTF8, parsed->message, strlen(parsed->message))] = '\0';
+}
+
+void json_syntax_error(ParsedText *parsed, const char *text, size_t length, const char *what) {
+    place_in_characters(parsed, text, length);
     ereport(ERROR, (errcode(ERRCODE_INVALID_TEXT_REPRESENTATION), errmsg("%s is no valid JSON", what),
                     errdetail("Line %d, column %d: %s.", static_cast<int>(parsed->line),
                               static_cast<int>(parsed->column), parsed->message)));
@@ -64,7 +80,7 @@ static Value read_text(DocumentReader *reader, const char *text, size_t length) 
     if (parsed.result == ParseResult::Beyond)
         return by_the_server(text, length);
     if (parsed.result == ParseResult::Syntax)
-        json_syntax_error(&parsed, "document");
+        json_syntax_error(&parsed, text, length, "document");
     return value_of_node(parsed.root);
 }
 

@@ -24,6 +24,6 @@ Value read_document(DocumentReader *reader, Datum document);
 // parse_json_text reads a text that is not a document of a source (a mapping) into `memory`.
 ParsedText parse_json_text(const char *text, size_t length, MemoryContext memory);
 
-[[noreturn]] void json_syntax_error(const ParsedText *parsed, const char *what);
+[[noreturn]] void json_syntax_error(ParsedText *parsed, const char *text, size_t length, const char *what);
 
 } // namespace sluice

@@ -32,6 +32,9 @@ static int64 count_pending(const Pipeline *pipeline) {
     MemoryContext memory = CurrentMemoryContext;
     const OwnerScope owner = switch_to_owner(pipeline);
     const Oid source = pipeline_source(pipeline);
+    Relation relation = relation_open(source, AccessShareLock);
+    (void)check_sequence_source(relation, pipeline->order_by);
+    relation_close(relation, AccessShareLock);
     const char *query = psprintf("SELECT pg_catalog.count(*) FROM %s WHERE %s OPERATOR(pg_catalog.>) $1",
                                  relation_name(source), quote_identifier(pipeline->order_by));
     Oid types[] = {INT8OID};

@@ -209,7 +209,7 @@ Mapping *read_mapping(const char *text, size_t length) {
     if (parsed.result == ParseResult::Beyond)
         mapping_error("", "a number is too large", NULL);
     if (parsed.result == ParseResult::Syntax)
-        json_syntax_error(&parsed, "mapping");
+        json_syntax_error(&parsed, text, length, "mapping");
     if (parsed.duplicate)
         mapping_error(parsed.duplicate, "the word stands twice in one object", NULL);
     const Value root = value_of_node(parsed.root);

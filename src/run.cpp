@@ -66,16 +66,6 @@ static void note_relation_change(Datum, Oid) { relation_changes++; }
 
 void watch_relation_changes() { CacheRegisterRelcacheCallback(note_relation_change, 0); }
 
-static Oid document_type(Relation source, const char *document) {
-    const AttrNumber number = get_attnum(RelationGetRelid(source), document);
-    if (number <= 0)
-        ereport(ERROR, (errcode(ERRCODE_UNDEFINED_COLUMN),
-                        errmsg("document column \"%s\" of source %s does not exist", document,
-                               relation_name(RelationGetRelid(source))),
-                        errhint("It was renamed or dropped. Create the pipeline again.")));
-    return getBaseType(TupleDescAttr(RelationGetDescr(source), number - 1)->atttypid);
-}
-
 static void make_plan(Run *run) {
     run->plan = NULL;
     MemoryContextReset(run->planned);
@@ -83,10 +73,12 @@ static void make_plan(Run *run) {
     MemoryContext before = MemoryContextSwitchTo(run->planned);
     run->source = pipeline_source(run->pipeline);
     Relation source = relation_open(run->source, AccessShareLock);
+    const Oid document = document_type(source, run->pipeline->document);
+    run->cursor->check(source);
     ShredPlan *plan = plan_shred(read_mapping(run->pipeline->mapping, strlen(run->pipeline->mapping)), source);
     const SourceColumns columns{run->pipeline->document, plan->source_columns, plan->source_column_count};
     run->cursor->prepare(source, &columns);
-    open_document_reader(&run->documents, document_type(source, run->pipeline->document), run->planned);
+    open_document_reader(&run->documents, document, run->planned);
     run->cache = make_writer_cache(run->planned);
     relation_close(source, NoLock);
     run->plan = plan;
@@ -121,9 +113,9 @@ static int64 batch_limit(const Run *run) {
 static void load_row(Run *run, Shredder *shredder, const SourceRow *row) {
     if (row->document_is_null)
         return;
-    shredder->row = row;
+    begin_document(shredder, row);
     MemoryContextSwitchTo(run->document);
-    shred_document(shredder, row, read_document(&run->documents, row->document));
+    shred_document(shredder, read_document(&run->documents, row->document));
     MemoryContextSwitchTo(run->batch);
     MemoryContextReset(run->document);
 }
@@ -137,18 +129,17 @@ static bool load_rows(Run *run, int64 limit, RunCounts *counts) {
     shredder.order_by = run->pipeline->order_by;
     shredder.run_id = run->run_id;
     shredder.loaded_at = GetCurrentTransactionStartTimestamp();
+    bool open = run->cursor->open(limit);
     begin_shredding(&shredder);
     int64 rows = 0;
-    bool all = false;
-    while (rows < limit && !all) {
-        all = !run->cursor->open(limit - rows);
-        if (all)
-            break;
+    while (open) {
         SourceRow row{};
         for (; run->cursor->read(&row); rows++)
             load_row(run, &shredder, &row);
         run->cursor->close();
+        open = rows < limit && run->cursor->open(limit - rows);
     }
+    const bool all = rows < limit;
     counts->inserted += finish_shredding(&shredder);
     counts->nulled += shredder.nulled;
     counts->source_rows += rows;

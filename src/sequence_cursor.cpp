@@ -123,6 +123,7 @@ class SequenceCursor final : public Cursor {
     SequenceCursor(const Pipeline *pipeline, MemoryContext memory)
         : pipeline_(pipeline), memory_(memory), position_(load_sequence_position(pipeline->id)) {}
 
+    void check(Relation source) override { sequence_ = check_sequence_source(source, pipeline_->order_by); }
     void prepare(Relation source, const SourceColumns *columns) override;
     bool look() override;
     bool open(int64 rows) override;
@@ -154,7 +155,6 @@ class SequenceCursor final : public Cursor {
 
 void SequenceCursor::prepare(Relation source, const SourceColumns *columns) {
     source_ = RelationGetRelid(source);
-    sequence_ = check_sequence_source(source, pipeline_->order_by);
     const bool indexed = has_order_index(source, get_attnum(source_, pipeline_->order_by));
     const char *order = quote_identifier(pipeline_->order_by);
     // WITH TIES: rows that share a number (explicit values) never fall between two batches.

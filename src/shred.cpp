@@ -19,14 +19,14 @@ static void emit_row(Shredder *shredder, int table, const Item &item);
 // ---- where it is, for error messages
 
 // append_place writes the path of the current item, its [*] and .* filled in.
-static void append_place(StringInfo to, const Shredder *shredder, int table) {
+static void append_place(StringInfo to, const Shredder *shredder, int table, int steps) {
     const ShredTable *at = &shredder->plan->tables[table];
     const Path &each = at->mapped->each;
     if (each.from_item)
-        append_place(to, shredder, at->parent);
+        append_place(to, shredder, at->parent, INT_MAX);
     else
         appendStringInfoChar(to, '$');
-    for (int i = 0; i < each.step_count; i++) {
+    for (int i = 0; i < Min(each.step_count, steps); i++) {
         const Step &step = each.steps[i];
         const Place &place = at->places[i];
         if (step.kind == StepKind::Key)
@@ -46,7 +46,7 @@ static void append_column_path(StringInfo to, const Shredder *shredder) {
         return;
     appendStringInfoString(to, ", path ");
     if (!mapped || mapped->form != ValueForm::Path || mapped->path.from_item)
-        append_place(to, shredder, shredder->table);
+        append_place(to, shredder, shredder->table, mapped ? INT_MAX : shredder->step);
     if (!mapped)
         return;
     appendStringInfoString(to, mapped->form == ValueForm::Path  ? mapped->path.text + (mapped->path.from_item ? 1 : 0)
@@ -130,10 +130,20 @@ static Datum convert_column(ShredColumn *column, const Value &value, bool *is_nu
     return convert_value(&column->conversion, value, is_null);
 }
 
+// is_value_error tells what a value's conversion may raise from what has nothing to do with the value: cancels, lack of
+// resources, faults of the system or of the program.
 static bool is_value_error(int code) {
-    return ERRCODE_TO_CATEGORY(code) == ERRCODE_DATA_EXCEPTION || code == ERRCODE_DATATYPE_MISMATCH ||
-           code == ERRCODE_CHECK_VIOLATION || code == ERRCODE_NOT_NULL_VIOLATION ||
-           code == ERRCODE_INVALID_TEXT_REPRESENTATION;
+    switch (ERRCODE_TO_CATEGORY(code)) {
+    case ERRCODE_OPERATOR_INTERVENTION:
+    case ERRCODE_INSUFFICIENT_RESOURCES:
+    case ERRCODE_SYSTEM_ERROR:
+    case ERRCODE_INTERNAL_ERROR:
+    case ERRCODE_TRANSACTION_ROLLBACK:
+    case ERRCODE_INVALID_TRANSACTION_STATE:
+    case ERRCODE_CONNECTION_EXCEPTION:
+        return false;
+    }
+    return code != ERRCODE_INSUFFICIENT_PRIVILEGE;
 }
 
 // convert_or_null serves "on_error": "null": a value that does not fit becomes NULL. The subtransaction writes nothing.
@@ -224,6 +234,7 @@ static void walk_each(Shredder *shredder, int index, int step_number, const Item
     const ShredTable *table = &shredder->plan->tables[index];
     const Path &each = table->mapped->each;
     shredder->table = index;
+    shredder->step = step_number;
     shredder->column = NULL;
     // Null items of an array are items; a null, or nothing, where `each` starts or goes on gives no rows.
     if (is_missing(from.value) && (step_number == 0 || step_number < each.step_count))
@@ -261,6 +272,7 @@ static void emit_row(Shredder *shredder, int index, const Item &item) {
         row.values[column->column] = column_value(shredder, table, column, item, &row.nulls[column->column]);
     }
     shredder->column = NULL;
+    shredder->step = INT_MAX;
     writer_put(shredder->writer, index);
     for (int i = 0; i < table->child_count; i++) {
         const ShredTable *child = &shredder->plan->tables[table->children[i]];
@@ -288,11 +300,14 @@ void begin_shredding(Shredder *shredder) {
     error_context_stack = &shredder->context;
 }
 
-void shred_document(Shredder *shredder, const SourceRow *row, const Value &document) {
+void begin_document(Shredder *shredder, const SourceRow *row) {
     shredder->row = row;
-    shredder->document = document;
     shredder->table = -1;
     shredder->column = NULL;
+}
+
+void shred_document(Shredder *shredder, const Value &document) {
+    shredder->document = document;
     Item item{};
     item.value = document;
     for (int i = 0; i < shredder->plan->table_count; i++)

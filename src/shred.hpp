@@ -52,6 +52,9 @@ struct ShredPlan {
     bool interferes; // reading or converting runs volatile code of users
 };
 
+// document_type checks that the source has the document's column, of a type that holds documents.
+Oid document_type(Relation source, const char *document);
+
 // plan_shred ties a mapping to its tables; what does not fit raises an error with the place in the mapping.
 ShredPlan *plan_shred(const Mapping *mapping, Relation source);
 
@@ -77,12 +80,14 @@ struct Shredder {
     const SourceRow *row;
     Value document;
     int table;
+    int step; // of the table's `each` that is being followed; all done: step_count
     const ShredColumn *column;
     ErrorContextCallback context;
 };
 
 void begin_shredding(Shredder *shredder); // opens the writer and the error context
-void shred_document(Shredder *shredder, const SourceRow *row, const Value &document);
+void begin_document(Shredder *shredder, const SourceRow *row); // from here on errors name this row
+void shred_document(Shredder *shredder, const Value &document);
 int64 finish_shredding(Shredder *shredder); // number of rows inserted
 
 } // namespace sluice

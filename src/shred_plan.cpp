@@ -135,6 +135,25 @@ static void plan_sql_value(ShredPlan *plan, ShredColumn *column, Oid from, int32
     plan->interferes = plan->interferes || column->coercion.is_volatile;
 }
 
+// check_readable refuses columns of a parent whose stored values cannot be known.
+static void check_readable(const MappedColumn *mapped, const MappedTable *parent, Relation relation) {
+    if (!is_written_by_query(relation))
+        return;
+    bool is_mapped = false;
+    for (int i = 0; i < parent->column_count; i++)
+        is_mapped = is_mapped || strcmp(parent->columns[i].name, mapped->other) == 0;
+    const TriggerDesc *triggers = relation->trigdesc;
+    const char kind = relation->rd_rel->relkind;
+    if (is_mapped && !(triggers && triggers->trig_insert_before_row))
+        return;
+    if (kind == RELKIND_RELATION && !(triggers && triggers->trig_insert_before_row))
+        return; // its default is evaluated here
+    mapping_error(mapped->pointer,
+                  psprintf("what %s stores in column \"%s\" cannot be read back", parent->name, mapped->other),
+                  "The parent is a view, a foreign table or has rules: map that column from the document, or write to "
+                  "the table behind it.");
+}
+
 static void plan_parent_value(ShredPlan *plan, ShredTable *table, ShredColumn *column) {
     if (table->parent < 0)
         mapping_error(column->mapped->pointer, "the table has no parent", "Add \"parent\".");
@@ -146,6 +165,7 @@ static void plan_parent_value(ShredPlan *plan, ShredTable *table, ShredColumn *c
                       psprintf("column \"%s\" of table %s does not exist", column->mapped->other,
                                relation_name(parent->relation)),
                       nearest_column_hint(relation, column->mapped->other));
+    check_readable(column->mapped, parent->mapped, relation);
     Form_pg_attribute referenced = TupleDescAttr(RelationGetDescr(relation), number - 1);
     parent->returned = bms_add_member(parent->returned, number);
     column->other = number - 1;
@@ -155,29 +175,60 @@ static void plan_parent_value(ShredPlan *plan, ShredTable *table, ShredColumn *c
     table_close(relation, AccessShareLock);
 }
 
+// at_place runs a piece of planning; an error it raises gets the place in the mapping before its message.
+template <class Work> static void at_place(const char *pointer, const char *word, Work work) {
+    MemoryContext memory = CurrentMemoryContext;
+    PG_TRY();
+    {
+        work();
+    }
+    PG_CATCH();
+    {
+        MemoryContextSwitchTo(memory);
+        ErrorData *error = CopyErrorData();
+        if (ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_OPERATOR_INTERVENTION)
+            PG_RE_THROW();
+        FlushErrorState();
+        ereport(ERROR,
+                (errcode(error->sqlerrcode), errmsg("%s/%s: %s", pointer, word, error->message),
+                 error->detail ? errdetail("%s", error->detail) : 0, error->hint ? errhint("%s", error->hint) : 0));
+    }
+    PG_END_TRY();
+}
+
+static void plan_column_format(ShredColumn *column) {
+    column->format = static_cast<Format *>(palloc(sizeof(Format)));
+    plan_format(column->format, column->mapped->format);
+    at_place(column->mapped->pointer, "format", [=] { check_format(column->format, &column->conversion); });
+}
+
 // plan_default converts the default once; it must fit.
 static void plan_default(ShredColumn *column) {
     const Value &value = column->mapped->default_value;
     if (is_missing(value))
         return;
-    bool is_null;
-    if (column->format)
-        column->default_value = format_value(column->format, &column->conversion, value, &is_null);
-    else
-        column->default_value = convert_value(&column->conversion, value, &is_null);
-    column->has_default = !is_null;
+    at_place(column->mapped->pointer, "default", [=] {
+        bool is_null;
+        if (column->format)
+            column->default_value = format_value(column->format, &column->conversion, value, &is_null);
+        else
+            column->default_value = convert_value(&column->conversion, value, &is_null);
+        column->has_default = !is_null;
+    });
 }
 
 static void check_type_word(const MappedColumn *mapped) {
     if (!mapped->type)
         return;
-    Oid type;
-    int32 typmod;
+    at_place(mapped->pointer, "type", [=] {
+        Oid type;
+        int32 typmod;
 #if PG_VERSION_NUM >= 160000
-    parseTypeString(mapped->type, &type, &typmod, NULL);
+        parseTypeString(mapped->type, &type, &typmod, NULL);
 #else
-    parseTypeString(mapped->type, &type, &typmod, false);
+        parseTypeString(mapped->type, &type, &typmod, false);
 #endif
+    });
 }
 
 static void plan_value(ShredPlan *plan, ShredTable *table, ShredColumn *column, Relation source) {
@@ -215,10 +266,8 @@ static void plan_value(ShredPlan *plan, ShredTable *table, ShredColumn *column, 
     case ValueForm::Default:
         pg_unreachable();
     }
-    if (mapped->format) {
-        column->format = static_cast<Format *>(palloc(sizeof(Format)));
-        plan_format(column->format, mapped->format);
-    }
+    if (mapped->format)
+        plan_column_format(column);
     plan_default(column);
 }
 
@@ -264,6 +313,22 @@ static void plan_table(ShredPlan *plan, ShredTable *table, Relation source) {
         plan_value(plan, table, column, source);
     }
     table_close(relation, AccessShareLock);
+}
+
+Oid document_type(Relation source, const char *document) {
+    const AttrNumber number = get_attnum(RelationGetRelid(source), document);
+    if (number <= 0)
+        ereport(ERROR,
+                (errcode(ERRCODE_UNDEFINED_COLUMN),
+                 errmsg("document: column \"%s\" of source %s does not exist", document,
+                        relation_name(RelationGetRelid(source))),
+                 nearest_column_hint(source, document) ? errhint("%s", nearest_column_hint(source, document)) : 0));
+    const Oid type = getBaseType(TupleDescAttr(RelationGetDescr(source), number - 1)->atttypid);
+    if (type != JSONBOID && type != JSONOID && type != TEXTOID && type != VARCHAROID)
+        ereport(ERROR, (errcode(ERRCODE_DATATYPE_MISMATCH),
+                        errmsg("document: column \"%s\" has type %s", document, format_type_be(type)),
+                        errhint("Documents are jsonb, json or text.")));
+    return type;
 }
 
 ShredPlan *plan_shred(const Mapping *mapping, Relation source) {

@@ -248,7 +248,16 @@ Numeric value_numeric(const Value &number) {
     pg_unreachable();
 }
 
+// no_nul refuses what PostgreSQL's text cannot hold.
+static void no_nul(const char *text, uint32 length) {
+    if (memchr(text, '\0', length))
+        ereport(ERROR,
+                (errcode(ERRCODE_UNTRANSLATABLE_CHARACTER), errmsg("unsupported Unicode escape sequence"),
+                 errdetail("\\u0000 cannot be converted to text.")));
+}
+
 static void append_string_text(StringInfo to, const char *text, uint32 length) {
+    no_nul(text, length);
     escape_json(to, pnstrdup(text, length));
 }
 
@@ -262,9 +271,6 @@ static void append_scalar_text(StringInfo to, const Value &value) {
             to, DatumGetCString(DirectFunctionCall1(numeric_out, NumericGetDatum(value_numeric(value)))));
         break;
     case ValueKind::String:
-        if (memchr(value.text, '\0', value.length))
-            ereport(ERROR, (errcode(ERRCODE_UNTRANSLATABLE_CHARACTER), errmsg("unsupported Unicode escape sequence"),
-                            errdetail("\\u0000 cannot be converted to text.")));
         append_string_text(to, value.text, value.length);
         break;
     default:
@@ -297,12 +303,6 @@ void append_value_text(StringInfo to, const Value &value) {
         append_value_text(to, member);
     }
     appendStringInfoChar(to, array ? ']' : '}');
-}
-
-static void no_nul(const char *text, uint32 length) {
-    if (memchr(text, '\0', length))
-        ereport(ERROR, (errcode(ERRCODE_UNTRANSLATABLE_CHARACTER), errmsg("unsupported Unicode escape sequence"),
-                        errdetail("\\u0000 cannot be converted to text.")));
 }
 
 static JsonbValue scalar_jsonb(const Value &value) {

@@ -61,6 +61,7 @@ struct Target {
     TupleTableSlot *slot; // the row being filled (not when it is filled in a buffer's slot)
     TupleTableSlot *filling;
     // by query
+    int parent; // its rows come first
     Tuplestorestate *rows;
     TupleDesc row_type;
     int *row_columns; // attribute number - 1 of each column of row_type
@@ -107,7 +108,7 @@ static bool has_insert_rule(Relation relation) {
     return false;
 }
 
-static bool needs_query(Relation relation) {
+bool is_written_by_query(Relation relation) {
     const char kind = relation->rd_rel->relkind;
     if (test_by_query || (kind != RELKIND_RELATION && kind != RELKIND_PARTITIONED_TABLE))
         return true;
@@ -209,10 +210,11 @@ static Bitmapset *permission_columns(const Bitmapset *written) {
 static void open_target(Writer *writer, int index, const WriterTarget *wanted) {
     Target *target = &writer->targets[index];
     TupleDesc columns = RelationGetDescr(target->relation);
+    target->parent = wanted->parent;
     target->returned = bms_copy(wanted->returned);
     target->values = static_cast<Datum *>(palloc0(sizeof(Datum) * columns->natts));
     target->nulls = static_cast<bool *>(palloc(sizeof(bool) * columns->natts));
-    target->by_query = needs_query(target->relation);
+    target->by_query = is_written_by_query(target->relation);
     plan_defaults(target, wanted->written);
     if (target->by_query)
         open_query(target, wanted->written);
@@ -596,6 +598,10 @@ WriterRow writer_returned(Writer *writer, int target) {
 
 // insert_by_query uses an SPI connection of its own: the registered relation lives as long as its connection.
 static void insert_by_query(Writer *writer, Target *target) {
+    if (!target->by_query || !target->rows)
+        return;
+    if (target->parent >= 0)
+        insert_by_query(writer, &writer->targets[target->parent]);
     MemoryContext memory = CurrentMemoryContext;
     SPI_connect();
     EphemeralNamedRelation rows = static_cast<EphemeralNamedRelation>(palloc0(sizeof(EphemeralNamedRelationData)));
@@ -606,12 +612,13 @@ static void insert_by_query(Writer *writer, Target *target) {
     rows->reldata = target->rows;
     if (SPI_register_relation(rows) != SPI_OK_REL_REGISTER)
         elog(ERROR, "could not register the rows of a target");
-    if (SPI_execute(target->insert, false, 0) < 0)
+    if (tuplestore_tuple_count(target->rows) > 0 && SPI_execute(target->insert, false, 0) < 0)
         elog(ERROR, "unexpected result of the INSERT into a target");
-    writer->inserted += SPI_processed;
+    writer->inserted += tuplestore_tuple_count(target->rows) > 0 ? SPI_processed : 0;
     SPI_finish();
     MemoryContextSwitchTo(memory);
     tuplestore_end(target->rows);
+    target->rows = NULL;
 }
 
 static void finish_target(Writer *writer, Target *target) {
@@ -637,8 +644,7 @@ static void close_target(Writer *writer, Target *target) {
 int64 writer_finish(Writer *writer) {
     flush_all(writer);
     for (int i = 0; i < writer->count; i++)
-        if (writer->targets[i].by_query && tuplestore_tuple_count(writer->targets[i].rows) > 0)
-            insert_by_query(writer, &writer->targets[i]);
+        insert_by_query(writer, &writer->targets[i]);
     for (int i = 0; i < writer->count; i++)
         finish_target(writer, &writer->targets[i]);
     AfterTriggerEndQuery(writer->estate);

@@ -57,6 +57,10 @@ int64 writer_finish(Writer *writer);
 // writer_flushing names the table into which buffered rows are being written at this moment (for error contexts).
 Oid writer_flushing(const Writer *writer);
 
+// is_written_by_query tells which way a relation is written for the current user. By query, what its triggers and rules
+// make of a row cannot be read back.
+bool is_written_by_query(Relation relation);
+
 // test_by_query (the setting sluice.test_by_query) sends every target the second way.
 extern bool test_by_query;
 
