@@ -42,6 +42,8 @@ static ConvertKind kind_of_type(Oid base) {
     case JSONBOID:
         return ConvertKind::Jsonb;
     }
+    if (base == INT2VECTOROID || base == OIDVECTOROID) // arrays of a form of their own
+        return ConvertKind::Input;
     if (OidIsValid(get_element_type(base)))
         return ConvertKind::Array;
     return get_typtype(base) == TYPTYPE_COMPOSITE ? ConvertKind::Composite : ConvertKind::Input;
@@ -469,7 +471,8 @@ static void collect_elements(Conversion *element, const Value &array, int depth,
         parts->lengths[parts->dimensions++] = length;
     else if (depth >= parts->dimensions || parts->lengths[depth] != length)
         ragged_error();
-    const bool nests = element->kind != ConvertKind::Json && element->kind != ConvertKind::Jsonb;
+    const bool nests = element->kind != ConvertKind::Json && element->kind != ConvertKind::Jsonb &&
+                       element->kind != ConvertKind::Array; // a domain over arrays
     Walk walk = walk_begin(array);
     for (Value item; walk_next(&walk, &item);) {
         if (nests && item.kind == ValueKind::Array) {

@@ -27,8 +27,11 @@ static const char *check_cursor(Relation source, const char *cursor, const char 
                             errmsg("cursor: \"%s\" is not supported by this version", cursor)));
         argument_error("cursor", psprintf("\"%s\" is no cursor", cursor), nearest_of(cursor, known, lengthof(known)));
     }
-    if (!order_by)
+    const char kind = source->rd_rel->relkind;
+    if (!order_by && (kind == RELKIND_RELATION || kind == RELKIND_PARTITIONED_TABLE))
         order_by = choose_sequence_column(source);
+    else if (!order_by)
+        (void)check_sequence_source(source, ""); // says what is wrong with such a source
     if (!order_by)
         argument_error("order_by",
                        psprintf("the primary key of %s has no column filled by a sequence or identity",
@@ -109,9 +112,10 @@ static void create_shred(FunctionCallInfo fcinfo) {
     pipeline.mapping = text_argument(fcinfo, 3);
     pipeline.batch_size = PG_ARGISNULL(6) ? 0 : PG_GETARG_INT32(6);
     Relation source = relation_open(pipeline.source, AccessShareLock);
-    (void)document_type(source, pipeline.document);
     pipeline.order_by = check_cursor(source, text_argument(fcinfo, 4), text_argument(fcinfo, 5));
+    (void)document_type(source, pipeline.document);
     const Oid sequence = check_sequence_source(source, pipeline.order_by);
+    warn_of_hidden_rows(pipeline.source);
     const ShredPlan *plan = plan_shred(read_mapping(pipeline.mapping, strlen(pipeline.mapping)), source);
     check_rights(plan, source, pipeline.document, pipeline.order_by);
     check_numbers(pipeline.source, pipeline.order_by, sequence);

@@ -18,12 +18,6 @@ static int positive_argument(FunctionCallInfo fcinfo, int number, const char *na
     return value;
 }
 
-static const char *name_argument(FunctionCallInfo fcinfo) {
-    if (PG_ARGISNULL(0))
-        argument_error("name", "must not be null", NULL);
-    return text_to_cstring(PG_GETARG_TEXT_PP(0));
-}
-
 static bool is_atomic_call(FunctionCallInfo fcinfo) {
     return !fcinfo->context || !IsA(fcinfo->context, CallContext) || castNode(CallContext, fcinfo->context)->atomic;
 }

@@ -173,6 +173,16 @@ static void read_columns(const Value &columns, MappedTable *table, const char *p
     }
 }
 
+static void check_mode(const char *mode, const char *pointer) {
+    static const char *const modes[] = {"append", "upsert", "skip", "merge", "replace"};
+    if (strcmp(mode, modes[0]) == 0)
+        return;
+    for (const char *known : modes)
+        if (strcmp(mode, known) == 0)
+            not_yet(pointer, psprintf("mode \"%s\"", mode));
+    mapping_error(pointer, psprintf("\"%s\" is no mode", mode), nearest_of(mode, modes, lengthof(modes)));
+}
+
 static MappedTable read_table(const char *name, const Value &value, const char *pointer) {
     static const char *const known[] = {"parent", "each", "columns", "key", "mode", "newest_by"};
     MappedTable table{};
@@ -194,8 +204,7 @@ static MappedTable read_table(const char *name, const Value &value, const char *
         else if (strcmp(word, "key") == 0 || strcmp(word, "newest_by") == 0)
             not_yet(place, psprintf("\"%s\"", word));
         else if (strcmp(word, "mode") == 0) {
-            if (strcmp(string_of(member, place, "\"mode\""), "append") != 0)
-                not_yet(place, "a mode other than \"append\"");
+            check_mode(string_of(member, place, "\"mode\""), place);
         } else
             unknown_member(pointer, word, "A table", known, lengthof(known));
     }

@@ -13,6 +13,12 @@ void argument_error(const char *argument, const char *what, const char *hint) {
     pg_unreachable();
 }
 
+const char *name_argument(FunctionCallInfo fcinfo) {
+    if (PG_ARGISNULL(0))
+        argument_error("name", "must not be null", NULL);
+    return text_to_cstring(PG_GETARG_TEXT_PP(0));
+}
+
 // ---- the anchor: the type sluice.pipeline_<id>, whose owner is the pipeline's owner
 
 static const char *anchor_name(int32 pipeline) { return psprintf("pipeline_%d", pipeline); }
@@ -247,7 +253,7 @@ extern "C" {
 
 PG_FUNCTION_INFO_V1(sluice_drop_pipeline);
 Datum sluice_drop_pipeline(PG_FUNCTION_ARGS) {
-    const char *name = text_to_cstring(PG_GETARG_TEXT_PP(0));
+    const char *name = name_argument(fcinfo);
     SPI_connect();
     const Pipeline *pipeline = find_pipeline(name);
     require_idle(pipeline);
@@ -265,19 +271,19 @@ Datum sluice_drop_pipeline(PG_FUNCTION_ARGS) {
 
 PG_FUNCTION_INFO_V1(sluice_pause);
 Datum sluice_pause(PG_FUNCTION_ARGS) {
-    set_paused(text_to_cstring(PG_GETARG_TEXT_PP(0)), true);
+    set_paused(name_argument(fcinfo), true);
     PG_RETURN_VOID();
 }
 
 PG_FUNCTION_INFO_V1(sluice_resume);
 Datum sluice_resume(PG_FUNCTION_ARGS) {
-    set_paused(text_to_cstring(PG_GETARG_TEXT_PP(0)), false);
+    set_paused(name_argument(fcinfo), false);
     PG_RETURN_VOID();
 }
 
 PG_FUNCTION_INFO_V1(sluice_cursor_position);
 Datum sluice_cursor_position(PG_FUNCTION_ARGS) {
-    const char *name = text_to_cstring(PG_GETARG_TEXT_PP(0));
+    const char *name = name_argument(fcinfo);
     MemoryContext caller = CurrentMemoryContext;
     SPI_connect();
     const Pipeline *pipeline = find_pipeline(name);

@@ -52,6 +52,8 @@ int32 insert_pipeline(const NewPipeline *pipeline);
 LOCKTAG pipeline_lock_tag(int32 pipeline);
 int pipeline_lock_holder(int32 pipeline); // the process, -1 if it cannot be told, 0 if there is none
 
+const char *name_argument(FunctionCallInfo fcinfo); // the first argument, a pipeline's name
+
 [[noreturn]] void argument_error(const char *argument, const char *what, const char *hint);
 
 } // namespace sluice

@@ -5,23 +5,23 @@ LANGUAGE C AS 'MODULE_PATHNAME', 'sluice_alter_pipeline';
 COMMENT ON FUNCTION sluice.alter_pipeline(text, json, int) IS 'change a pipeline; null arguments leave things as they are';
 
 CREATE FUNCTION sluice.drop_pipeline(name text) RETURNS void
-LANGUAGE C STRICT AS 'MODULE_PATHNAME', 'sluice_drop_pipeline';
+LANGUAGE C AS 'MODULE_PATHNAME', 'sluice_drop_pipeline';
 COMMENT ON FUNCTION sluice.drop_pipeline(text) IS 'drop a pipeline with its position and history; its targets stay';
 
 CREATE FUNCTION sluice.pause(name text) RETURNS void
-LANGUAGE C STRICT AS 'MODULE_PATHNAME', 'sluice_pause';
+LANGUAGE C AS 'MODULE_PATHNAME', 'sluice_pause';
 COMMENT ON FUNCTION sluice.pause(text) IS 'pause a pipeline: its runs do nothing until it is resumed';
 
 CREATE FUNCTION sluice.resume(name text) RETURNS void
-LANGUAGE C STRICT AS 'MODULE_PATHNAME', 'sluice_resume';
+LANGUAGE C AS 'MODULE_PATHNAME', 'sluice_resume';
 COMMENT ON FUNCTION sluice.resume(text) IS 'resume a paused pipeline';
 
 CREATE FUNCTION sluice.cursor_position(name text) RETURNS jsonb
-LANGUAGE C STRICT AS 'MODULE_PATHNAME', 'sluice_cursor_position';
+LANGUAGE C AS 'MODULE_PATHNAME', 'sluice_cursor_position';
 COMMENT ON FUNCTION sluice.cursor_position(text) IS 'up to where a pipeline has read its source';
 
 CREATE FUNCTION sluice.pending(name text) RETURNS bigint
-LANGUAGE C STRICT AS 'MODULE_PATHNAME', 'sluice_pending';
+LANGUAGE C AS 'MODULE_PATHNAME', 'sluice_pending';
 COMMENT ON FUNCTION sluice.pending(text) IS 'source rows, as visible now, that a pipeline has not loaded yet';
 
 -- The owner of a pipeline is the owner of its anchor, the type sluice.pipeline_<id>. So ALTER ... OWNER, REASSIGN OWNED,

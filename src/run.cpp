@@ -257,18 +257,24 @@ static void start_batch(Run *run) {
     MemoryContextSwitchTo(run->batch);
 }
 
+// clipped shortens what may be as long as a document.
+static const char *clipped(const char *text) {
+    constexpr int most = 2000;
+    const int length = strlen(text);
+    return length > most ? psprintf("%s ...", pnstrdup(text, pg_mbcliplen(text, length, most))) : text;
+}
+
 static const char *error_report(const ErrorData *error) {
     StringInfoData report;
     initStringInfo(&report);
-    appendStringInfo(&report, "%s: %s", unpack_sql_state(error->sqlerrcode), error->message);
+    appendStringInfo(&report, "%s: %s", unpack_sql_state(error->sqlerrcode), clipped(error->message));
     if (error->detail)
-        appendStringInfo(&report, "\nDETAIL: %s", error->detail);
+        appendStringInfo(&report, "\nDETAIL: %s", clipped(error->detail));
     if (error->hint)
-        appendStringInfo(&report, "\nHINT: %s", error->hint);
+        appendStringInfo(&report, "\nHINT: %s", clipped(error->hint));
     if (error->context)
-        appendStringInfo(&report, "\nCONTEXT: %s", error->context);
-    constexpr int most = 8000;
-    return report.len > most ? pnstrdup(report.data, pg_mbcliplen(report.data, report.len, most)) : report.data;
+        appendStringInfo(&report, "\nCONTEXT: %s", clipped(error->context));
+    return report.data;
 }
 
 // record_failure commits that the run failed, in what is left of the transaction after its batch was rolled back.
@@ -461,6 +467,7 @@ static void require_read_committed() {
 // run_pipeline runs inside an open SPI connection.
 RunResult run_pipeline(const char *name, const RunOptions *options, bool atomic) {
     require_read_committed();
+    PreventCommandIfReadOnly("sluice.run");
     MemoryContext before = CurrentMemoryContext;
     MemoryContext memory = AllocSetContextCreate(PortalContext ? PortalContext : CurrentMemoryContext, "sluice run",
                                                  ALLOCSET_DEFAULT_SIZES);

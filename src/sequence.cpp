@@ -161,6 +161,14 @@ Oid check_sequence_source(Relation source, const char *column) {
     return sequence;
 }
 
+void warn_of_hidden_rows(Oid source) {
+    if (check_enable_rls(source, InvalidOid, true) == RLS_ENABLED)
+        ereport(WARNING, (errmsg("row-level security may hide rows of source %s from role %s", relation_name(source),
+                                 quote_identifier(GetUserNameFromId(GetUserId(), false))),
+                          errdetail("Rows that are hidden when their numbers are passed are not loaded later either."),
+                          errhint("Let a role own the pipeline to which no policy applies.")));
+}
+
 int64 sequence_filenode(Oid sequence) {
     Relation relation = relation_open(sequence, AccessShareLock);
     const int64 filenode = relation->rd_rel->relfilenode;

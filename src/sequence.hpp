@@ -16,6 +16,9 @@ const char *choose_sequence_column(Relation source);
 // creation and at the start of every run.
 Oid check_sequence_source(Relation source, const char *column);
 
+// warn_of_hidden_rows warns when policies apply to the current user: he may not see all rows.
+void warn_of_hidden_rows(Oid source);
+
 // A Holder is a transaction that may still insert numbers above `low`.
 struct Holder {
     int64 backend, transaction, low;

@@ -123,7 +123,7 @@ class SequenceCursor final : public Cursor {
     SequenceCursor(const Pipeline *pipeline, MemoryContext memory)
         : pipeline_(pipeline), memory_(memory), position_(load_sequence_position(pipeline->id)) {}
 
-    void check(Relation source) override { sequence_ = check_sequence_source(source, pipeline_->order_by); }
+    void check(Relation source) override;
     void prepare(Relation source, const SourceColumns *columns) override;
     bool look() override;
     bool open(int64 rows) override;
@@ -152,6 +152,11 @@ class SequenceCursor final : public Cursor {
     SourceReader *reader_;
     SourceReader *numbers_; // without the documents
 };
+
+void SequenceCursor::check(Relation source) {
+    sequence_ = check_sequence_source(source, pipeline_->order_by);
+    warn_of_hidden_rows(RelationGetRelid(source));
+}
 
 void SequenceCursor::prepare(Relation source, const SourceColumns *columns) {
     source_ = RelationGetRelid(source);

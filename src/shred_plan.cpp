@@ -31,6 +31,14 @@ static Oid find_table(const MappedTable *table) {
     return relation;
 }
 
+// refuse_own_source finds targets that are the source, a part of it, or what it is a part of: such a run would never end.
+static void refuse_own_source(const MappedTable *table, Oid target, Relation source) {
+    const Oid relation = RelationGetRelid(source);
+    const bool above = source->rd_rel->relispartition && list_member_oid(get_partition_ancestors(relation), target);
+    if (above || list_member_oid(find_all_inheritors(relation, NoLock, NULL), target))
+        mapping_error(table->pointer, "the source of the pipeline cannot be its target", NULL);
+}
+
 static int find_parent(const Mapping *mapping, int child) {
     const MappedTable *table = &mapping->tables[child];
     if (!table->parent)
@@ -150,7 +158,7 @@ static void check_readable(const MappedColumn *mapped, const MappedTable *parent
         return; // its default is evaluated here
     mapping_error(mapped->pointer,
                   psprintf("what %s stores in column \"%s\" cannot be read back", parent->name, mapped->other),
-                  "The parent is a view, a foreign table or has rules: map that column from the document, or write to "
+                  "The parent is a view or a foreign table, or has rules or row-level security: map that column from the document, or write to "
                   "the table behind it.");
 }
 
@@ -341,6 +349,7 @@ ShredPlan *plan_shred(const Mapping *mapping, Relation source) {
     for (int i = 0; i < plan->table_count; i++) {
         check_each(plan, &plan->tables[i]);
         plan->tables[i].relation = find_table(&mapping->tables[i]);
+        refuse_own_source(&mapping->tables[i], plan->tables[i].relation, source);
     }
     for (int i = 0; i < plan->table_count; i++)
         plan_table(plan, &plan->tables[i], source);
