@@ -395,7 +395,9 @@ SHOW datestyle;
 SHOW timezone;
 SHOW intervalstyle;
 INSERT INTO source (doc) VALUES ('{"day": "01/13/2020"}');
+\set VERBOSITY terse
 CALL sluice.run('settings');
+\set VERBOSITY default
 SHOW datestyle;
 SELECT sluice.drop_pipeline('settings');
 DROP TABLE settled, elsewhere.settled;
