@@ -143,6 +143,21 @@ Datum sluice_pending(PG_FUNCTION_ARGS) {
     PG_RETURN_INT64(pending);
 }
 
+PG_FUNCTION_INFO_V1(sluice_seek);
+Datum sluice_seek(PG_FUNCTION_ARGS) {
+    const char *name = name_argument(fcinfo);
+    if (PG_ARGISNULL(1))
+        argument_error("position", "must not be null", NULL);
+    SPI_connect();
+    const Pipeline *pipeline = find_pipeline(name);
+    require_idle(pipeline);
+    const OwnerScope owner = switch_to_owner(pipeline);
+    seek_sequence(pipeline, pipeline_source(pipeline), PG_GETARG_JSONB_P(1));
+    switch_back(&owner);
+    SPI_finish();
+    PG_RETURN_VOID();
+}
+
 PG_FUNCTION_INFO_V1(sluice_pending_estimate);
 Datum sluice_pending_estimate(PG_FUNCTION_ARGS) {
     TupleDesc columns;

@@ -141,11 +141,38 @@ Oid pipeline_source(const Pipeline *pipeline) {
     pg_unreachable();
 }
 
+void refresh_source(const Pipeline *pipeline, Oid source) {
+    const RelationReference now = reference_to(source);
+    if (now.oid == pipeline->source.oid && strcmp(now.home, pipeline->source.home) == 0 &&
+        strcmp(now.schema, pipeline->source.schema) == 0 && strcmp(now.name, pipeline->source.name) == 0)
+        return;
+    Parameters parameters{};
+    add_int(&parameters, pipeline->id);
+    add_text(&parameters, now.schema);
+    add_text(&parameters, now.name);
+    add_int(&parameters, now.oid);
+    add_text(&parameters, now.home);
+    catalog_execute("UPDATE sluice.pipeline SET source_schema = $2, source_name = $3, source_oid = $4, home = $5 "
+                    "WHERE pipeline_id = $1::int",
+                    &parameters);
+}
+
 // ---- creating
 
 static const char *kept_search_path() {
     const char *path = GetConfigOption("search_path", false, false);
     return strstr(path, "pg_temp") ? path : psprintf("%s%spg_temp", path, *path ? ", " : "");
+}
+
+// delete_leftovers deletes what belonged to pipelines that are gone.
+static void delete_leftovers() {
+    const Parameters none{};
+    catalog_execute("DELETE FROM sluice.sequence_position s WHERE NOT EXISTS "
+                    "(SELECT FROM sluice.pipeline p WHERE p.pipeline_id = s.pipeline_id)",
+                    &none);
+    catalog_execute("DELETE FROM sluice.run_log r WHERE NOT EXISTS "
+                    "(SELECT FROM sluice.pipeline p WHERE p.pipeline_id = r.pipeline_id)",
+                    &none);
 }
 
 static void check_pipeline_name(const char *name) {
@@ -161,6 +188,7 @@ static void check_pipeline_name(const char *name) {
                         errhint("Change it with sluice.alter_pipeline, or drop it with sluice.drop_pipeline.")));
     // Its owner was dropped with everything he owned: the name is free again.
     catalog_execute("DELETE FROM sluice.pipeline WHERE name = $1", &parameters);
+    delete_leftovers();
 }
 
 static int64 insert_definition(const NewPipeline *pipeline) {
@@ -226,7 +254,7 @@ int pipeline_lock_holder(int32 pipeline) {
 
 // ---- altering and dropping
 
-static void require_idle(const Pipeline *pipeline) {
+void require_idle(const Pipeline *pipeline) {
     const LOCKTAG tag = pipeline_lock_tag(pipeline->id);
     const bool here = is_in_flight(pipeline->id);
     if (here || LockAcquire(&tag, ExclusiveLock, false, true) == LOCKACQUIRE_NOT_AVAIL)
@@ -261,9 +289,7 @@ Datum sluice_drop_pipeline(PG_FUNCTION_ARGS) {
     add_int(&parameters, pipeline->id);
     catalog_execute("DELETE FROM sluice.pipeline WHERE pipeline_id = $1::int", &parameters);
     const Parameters none{};
-    catalog_execute("DELETE FROM sluice.run_log r WHERE NOT EXISTS (SELECT FROM sluice.pipeline p WHERE p.pipeline_id = "
-                    "r.pipeline_id)",
-                    &none);
+    delete_leftovers();
     catalog_execute(psprintf("DROP TYPE sluice.%s", anchor_name(pipeline->id)), &none);
     SPI_finish();
     PG_RETURN_VOID();

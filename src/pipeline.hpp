@@ -32,6 +32,12 @@ Pipeline *find_visible_pipeline(int32 id);
 // pipeline_source resolves the source; a source that is gone, or was made again, is refused with the remedy.
 Oid pipeline_source(const Pipeline *pipeline);
 
+// refresh_source notes where the source is now: under another name, or in another database after a restore.
+void refresh_source(const Pipeline *pipeline, Oid source);
+
+// require_idle takes the pipeline's lock for this transaction; it raises 55006 when somebody runs the pipeline.
+void require_idle(const Pipeline *pipeline);
+
 // A new definition, checked by its kind.
 struct NewPipeline {
     const char *name;

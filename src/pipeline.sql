@@ -24,6 +24,10 @@ CREATE FUNCTION sluice.pending(name text) RETURNS bigint
 LANGUAGE C AS 'MODULE_PATHNAME', 'sluice_pending';
 COMMENT ON FUNCTION sluice.pending(text) IS 'source rows, as visible now, that a pipeline has not loaded yet';
 
+CREATE FUNCTION sluice.seek(name text, "position" jsonb) RETURNS void
+LANGUAGE C AS 'MODULE_PATHNAME', 'sluice_seek';
+COMMENT ON FUNCTION sluice.seek(text, jsonb) IS 'move the position of a pipeline, as sluice.cursor_position shows it; back only where no row would be loaded twice';
+
 -- The owner of a pipeline is the owner of its anchor, the type sluice.pipeline_<id>. So ALTER ... OWNER, REASSIGN OWNED,
 -- DROP OWNED, DROP ROLE and dumps treat pipelines as they treat any other object.
 CREATE FUNCTION sluice.pipeline_owner(pipeline_id int) RETURNS oid

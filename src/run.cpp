@@ -226,6 +226,7 @@ static void record_nothing(const Run *run, const char *status) {
 static BatchEnd work_batch(Run *run) {
     PushActiveSnapshot(GetTransactionSnapshot());
     const OwnerScope owner = enter_owner(run->pipeline, run->atomic);
+    const bool first = !run->plan;
     plan_run(run);
     const bool any = run->cursor->look();
     // The order is what makes it safe: first the cursor looks, then a new snapshot to read by.
@@ -241,6 +242,8 @@ static BatchEnd work_batch(Run *run) {
         end = load_rows(run, batch_limit(run), &counts) ? BatchEnd::Last : BatchEnd::More;
     }
     leave_owner(&owner);
+    if (first)
+        refresh_source(run->pipeline, run->source);
     run->cursor->store(counts.source_rows - run->counts.source_rows);
     run->held_back = run->cursor->held_back();
     run->counts = counts;

@@ -3,6 +3,7 @@
 
 #include "catalog.hpp"
 #include "names.hpp"
+#include "value.hpp"
 
 namespace sluice {
 
@@ -116,6 +117,56 @@ bool highest_number(Oid source, const char *order_by, int64 *highest) {
     return !is_null;
 }
 
+// ---- seek
+
+// read_order_value takes the number out of {"cursor": "sequence", "order_value": 42}.
+static int64 read_order_value(Jsonb *wanted) {
+    const Value position = value_of_jsonb(wanted);
+    const Value cursor =
+        position.kind == ValueKind::Object ? value_member(position, "cursor", strlen("cursor")) : absent_value();
+    const Value number =
+        position.kind == ValueKind::Object ? value_member(position, "order_value", strlen("order_value")) : absent_value();
+    const bool fits = cursor.kind == ValueKind::Absent ||
+                      (cursor.kind == ValueKind::String && cursor.length == strlen("sequence") &&
+                       memcmp(cursor.text, "sequence", cursor.length) == 0);
+    if (!fits || (number.kind != ValueKind::Number && number.kind != ValueKind::Null))
+        argument_error("position", "is no position of a sequence cursor",
+                       "It looks like {\"cursor\": \"sequence\", \"order_value\": 42}; see sluice.cursor_position.");
+    if (number.kind == ValueKind::Null)
+        return nothing_read;
+    return DatumGetInt64(DirectFunctionCall1(numeric_int8, NumericGetDatum(value_numeric(number))));
+}
+
+// has_rows_between looks for source rows that have been read and would be read again.
+static bool has_rows_between(Oid source, const char *order_by, int64 after, int64 upto) {
+    const char *query = psprintf("SELECT 1 FROM %s WHERE %s OPERATOR(pg_catalog.>) $1 AND %s OPERATOR(pg_catalog.<=) $2 LIMIT 1",
+                                 relation_name(source), quote_identifier(order_by), quote_identifier(order_by));
+    Oid types[] = {INT8OID, INT8OID};
+    Datum values[] = {Int64GetDatum(after), Int64GetDatum(upto)};
+    MemoryContext memory = CurrentMemoryContext;
+    if (SPI_execute_with_args(query, lengthof(types), types, values, NULL, false, 1) != SPI_OK_SELECT)
+        elog(ERROR, "unexpected result of a look at the source");
+    MemoryContextSwitchTo(memory);
+    return SPI_processed > 0;
+}
+
+void seek_sequence(const Pipeline *pipeline, Oid source, Jsonb *wanted) {
+    SequencePosition position = load_sequence_position(pipeline->id);
+    const int64 to = read_order_value(wanted);
+    Relation relation = relation_open(source, AccessShareLock);
+    const Oid sequence = check_sequence_source(relation, pipeline->order_by);
+    relation_close(relation, AccessShareLock);
+    if (to < position.position && has_rows_between(source, pipeline->order_by, to, position.position))
+        ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+                        errmsg("pipeline \"%s\" cannot go back: rows of source %s that it has read would be loaded twice",
+                               pipeline->name, relation_name(source)),
+                        errhint("Empty the targets, drop the pipeline and create it again to load everything anew.")));
+    position.position = to;
+    position.filenode = sequence_filenode(sequence);
+    position.home = this_home();
+    store_sequence_position(pipeline->id, &position, 0);
+}
+
 // ---- the cursor
 
 class SequenceCursor final : public Cursor {
@@ -198,7 +249,10 @@ bool SequenceCursor::look() {
     if (sample_.own)
         look_at_own_rows();
     opened_ = false;
-    return sample_.safe > position_.position;
+    const bool any = sample_.safe > position_.position;
+    if (!any)
+        note_foreign_numbers();
+    return any;
 }
 
 bool SequenceCursor::open(int64 rows) {
@@ -252,11 +306,15 @@ void SequenceCursor::store(int64 rows) {
 
 void SequenceCursor::keep() {
     MemoryContext before = MemoryContextSwitchTo(memory_);
+    Holder *old_holders = position_.holders;
+    const char *old_home = position_.home;
     const Holder *holders = next_.holders;
     position_ = next_;
     position_.holders = static_cast<Holder *>(palloc0(sizeof(Holder) * (next_.holder_count + 1)));
     memcpy(position_.holders, holders, sizeof(Holder) * next_.holder_count);
     position_.home = pstrdup(next_.home);
+    pfree(old_holders);
+    pfree(const_cast<char *>(old_home));
     MemoryContextSwitchTo(before);
 }
 
@@ -269,8 +327,9 @@ void SequenceCursor::wait(TimestampTz end) {
                 return;
             (void)WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, pause, PG_WAIT_EXTENSION);
             ResetLatch(MyLatch);
-            if (InterruptPending) // served where a cancel is recorded
+            if (QueryCancelPending || ProcDiePending) // served where a cancel is recorded
                 return;
+            CHECK_FOR_INTERRUPTS();
         }
 }
 
