@@ -4,7 +4,8 @@
 #   make install      installs it where that PostgreSQL looks for extensions
 #   make demo         shows it at work on a cluster of its own
 #   make check        runs all tests, each on a throw-away cluster
-#   make bench        measures it
+#   make bench        measures it beside what one would use instead
+#   make bench-plot   draws the last measurement as test/bench/results.svg
 #   make format       formats the C++ sources
 #
 # demo, check and bench first run test/setup, which installs what is missing (Debian), builds and installs.
@@ -42,7 +43,7 @@ BUILD_PRODUCTS := src/*.o src/*.bc src/*.d src/.built-for $(MODULE_big).so lib$(
 	$(INSTALL_SCRIPT_SQL) $(INSTALL_SCRIPT_SQL).part results output_iso regression.diffs regression.out
 
 # Goals that must work before PostgreSQL is there, so they are no business of PGXS.
-HOUSE_GOALS := setup demo check bench format
+HOUSE_GOALS := setup demo check bench bench-plot format
 .PHONY: $(HOUSE_GOALS)
 
 ifneq ($(filter $(HOUSE_GOALS) print-%,$(MAKECMDGOALS)),)
@@ -55,6 +56,8 @@ check: setup
 	@test/check
 bench: setup
 	@test/bench/run
+bench-plot:
+	@test/bench/plot test/bench/results.tsv test/bench/results.svg
 format:
 	@command -v clang-format >/dev/null || { echo "make format needs clang-format (Debian: apt install clang-format)" >&2; exit 1; }
 	clang-format -i $(wildcard src/*.cpp src/*.hpp src/*.h)
