@@ -15,7 +15,7 @@ MODULE_big := sluice
 VERSION := $(shell sed -n "s/^default_version *= *'\(.*\)'.*/\1/p" sluice.control 2>/dev/null)
 
 # The C++ sources, src/NAME.cpp: what others stand on comes first.
-ROOMS := bridge names json_text value path mapping document coercion convert sequence source shred_plan shred sequence_cursor \
+ROOMS := bridge names json_text value path mapping document coercion convert foreign_key writer sequence source shred_plan shred sequence_cursor \
 	catalog pipeline rights create_shred run entry module
 
 # The pieces of the install script, src/NAME.sql, in the order in which they run.
@@ -24,9 +24,9 @@ SQL_PIECES := catalog pipeline shred run status
 # The tests: sql/NAME.sql with expected/NAME.out, test/isolation/specs/NAME.spec with test/isolation/expected/NAME.out.
 # test/check fails when a file is there that its list does not name.
 REGRESS := \
-	shred path types value mapping target error pipeline rights comments
+	shred path types value mapping target error writer foreign_key pipeline rights comments
 
-ISOLATION := run sequence sequence_orders sequence_partition sequence_prepared
+ISOLATION := foreign_key run sequence sequence_orders sequence_partition sequence_prepared
 
 REGRESS_OPTS := --inputdir=. --load-extension=sluice
 ISOLATION_OPTS := --inputdir=test/isolation --load-extension=sluice

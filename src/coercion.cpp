@@ -1,6 +1,8 @@
 // See coercion.hpp.
 #include "coercion.hpp"
 
+#include "foreign_key.hpp"
+
 namespace sluice {
 
 void lossy_error(const char *value, Oid type, int32 typmod) {
@@ -11,14 +13,14 @@ void lossy_error(const char *value, Oid type, int32 typmod) {
 }
 
 static ExprState *cast_expression(Oid from, int32 from_typmod, Oid to, int32 typmod, CoercionContext strength,
-                                  bool *is_volatile) {
+                                  bool *runs_code) {
     CaseTestExpr *input = makeNode(CaseTestExpr);
     input->typeId = from;
     input->typeMod = from_typmod;
     input->collation = get_typcollation(from);
     Node *cast = coerce_to_target_type(NULL, reinterpret_cast<Node *>(input), from, to, typmod, strength,
                                        COERCE_IMPLICIT_CAST, -1);
-    *is_volatile = *is_volatile || (cast && contain_volatile_functions(cast));
+    *runs_code = *runs_code || (cast && runs_user_code(cast));
     return cast ? ExecInitExpr(expression_planner(reinterpret_cast<Expr *>(cast)), NULL) : NULL;
 }
 
@@ -42,14 +44,14 @@ bool plan_coercion(Coercion *coercion, Oid from, int32 from_typmod, Oid to, int3
     coercion->typmod = typmod;
     if (from == to && (typmod < 0 || typmod == from_typmod))
         return true;
-    coercion->there = cast_expression(from, from_typmod, to, typmod, COERCION_ASSIGNMENT, &coercion->is_volatile);
+    coercion->there = cast_expression(from, from_typmod, to, typmod, COERCION_ASSIGNMENT, &coercion->runs_code);
     if (!coercion->there)
         return false;
     coercion->context = CreateStandaloneExprContext();
     coercion->always_loses = drops_date(getBaseType(from), to);
     TypeCacheEntry *type = lookup_type_cache(from, TYPECACHE_EQ_OPR_FINFO);
     if (is_checked(to) && OidIsValid(type->eq_opr_finfo.fn_oid)) {
-        coercion->back = cast_expression(to, typmod, from, -1, COERCION_EXPLICIT, &coercion->is_volatile);
+        coercion->back = cast_expression(to, typmod, from, -1, COERCION_EXPLICIT, &coercion->runs_code);
         fmgr_info_copy(&coercion->equal, &type->eq_opr_finfo, CurrentMemoryContext);
         coercion->collation = type->typcollation;
     }

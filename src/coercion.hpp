@@ -11,7 +11,7 @@ struct Coercion {
     int32 typmod;
     ExprState *there; // NULL: nothing to do
     ExprState *back;  // for the comparison, or NULL
-    bool is_volatile; // the cast calls a volatile function
+    bool runs_code; // the cast calls a volatile function
     bool always_loses; // a date that the target has no place for
     ExprContext *context;
     FmgrInfo equal;

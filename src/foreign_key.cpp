@@ -10,6 +10,8 @@
 
 namespace sluice {
 
+static bool type_runs_code(Oid type);
+
 static bool is_simple_key(Oid constraint) {
     HeapTuple tuple = SearchSysCache1(CONSTROID, ObjectIdGetDatum(constraint));
     if (!HeapTupleIsValid(tuple))
@@ -77,7 +79,32 @@ void drop_implied_checks(ResultRelInfo *relation, List *constraints) {
 
 // ---- code that could interfere
 
-static bool type_runs_code(Oid type);
+// is_user_function finds functions of users in any language but C (which only superusers can add): even one labelled
+// immutable may call another that writes.
+static bool is_user_function(Oid function, void *) {
+    if (function < FirstNormalObjectId)
+        return false;
+    HeapTuple tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(function));
+    if (!HeapTupleIsValid(tuple))
+        return true;
+    const Oid language = reinterpret_cast<Form_pg_proc>(GETSTRUCT(tuple))->prolang;
+    ReleaseSysCache(tuple);
+    return language != INTERNALlanguageId && language != ClanguageId;
+}
+
+static bool user_code_walker(Node *node, void *context) {
+    if (!node)
+        return false;
+    if (check_functions_in_node(node, is_user_function, context))
+        return true;
+    if (IsA(node, CoerceToDomain) && type_runs_code(castNode(CoerceToDomain, node)->resulttype))
+        return true;
+    return walk_expression(node, user_code_walker, context);
+}
+
+bool runs_user_code(Node *expression) {
+    return contain_volatile_functions_not_nextval(expression) || user_code_walker(expression, NULL);
+}
 
 static bool domain_runs_code(Oid domain) {
     // Not on the stack: the memory context will call back into it when it is reset.
@@ -87,7 +114,7 @@ static bool domain_runs_code(Oid domain) {
     foreach (cell, constraints->constraints) {
         const DomainConstraintState *constraint = static_cast<DomainConstraintState *>(lfirst(cell));
         if (constraint->constrainttype == DOM_CONSTRAINT_CHECK &&
-            contain_volatile_functions(reinterpret_cast<Node *>(constraint->check_expr)))
+            runs_user_code(reinterpret_cast<Node *>(constraint->check_expr)))
             return true;
     }
     return type_runs_code(getBaseType(domain));
@@ -105,26 +132,59 @@ static bool composite_runs_code(Oid type) {
 static bool type_runs_code(Oid type) {
     if (type < FirstNormalObjectId)
         return false;
-    const char kind = get_typtype(type);
-    if (kind == TYPTYPE_DOMAIN)
+    switch (get_typtype(type)) {
+    case TYPTYPE_DOMAIN:
         return domain_runs_code(type);
-    if (kind == TYPTYPE_COMPOSITE)
+    case TYPTYPE_COMPOSITE:
         return composite_runs_code(type);
+    case TYPTYPE_RANGE:
+        return type_runs_code(get_range_subtype(type));
+    case TYPTYPE_MULTIRANGE:
+        return type_runs_code(get_range_subtype(get_multirange_range(type)));
+    }
     const Oid element = get_element_type(type);
     if (OidIsValid(element))
         return type_runs_code(element);
     Oid input, parameter;
     getTypeInputInfo(type, &input, &parameter);
-    return input >= FirstNormalObjectId && func_volatile(input) == PROVOLATILE_VOLATILE;
+    return is_user_function(input, NULL);
 }
 
-static bool checks_run_code(TupleDesc columns) {
-    if (!columns->constr)
+static bool constraints_run_code(const TupleConstr *constraints) {
+    if (!constraints)
         return false;
-    for (int i = 0; i < columns->constr->num_check; i++)
-        if (contain_volatile_functions(static_cast<Node *>(stringToNode(columns->constr->check[i].ccbin))))
+    for (int i = 0; i < constraints->num_check; i++)
+        if (runs_user_code(static_cast<Node *>(stringToNode(constraints->check[i].ccbin))))
+            return true;
+    for (int i = 0; i < constraints->num_defval; i++)
+        if (runs_user_code(static_cast<Node *>(stringToNode(constraints->defval[i].adbin))))
             return true;
     return false;
+}
+
+static bool indexes_run_code(Relation relation) {
+    bool runs = false;
+    ListCell *cell;
+    foreach (cell, RelationGetIndexList(relation)) {
+        Relation index = index_open(lfirst_oid(cell), AccessShareLock);
+        runs = runs || runs_user_code(reinterpret_cast<Node *>(RelationGetIndexExpressions(index))) ||
+               runs_user_code(reinterpret_cast<Node *>(RelationGetIndexPredicate(index)));
+        index_close(index, AccessShareLock);
+    }
+    return runs;
+}
+
+static bool routing_runs_code(Relation relation) {
+    return relation->rd_rel->relkind == RELKIND_PARTITIONED_TABLE &&
+           runs_user_code(reinterpret_cast<Node *>(RelationGetPartitionKey(relation)->partexprs));
+}
+
+// table_interferes looks at one table; the types of its columns are looked at where values are converted, at the root.
+static bool table_interferes(Relation relation) {
+    return (relation->trigdesc && relation->trigdesc->trig_insert_before_row) ||
+           relation->rd_rel->relkind == RELKIND_FOREIGN_TABLE ||
+           constraints_run_code(RelationGetDescr(relation)->constr) || indexes_run_code(relation) ||
+           routing_runs_code(relation);
 }
 
 static bool partitions_interfere(Relation relation) {
@@ -134,9 +194,7 @@ static bool partitions_interfere(Relation relation) {
         if (lfirst_oid(cell) == RelationGetRelid(relation))
             continue;
         Relation partition = table_open(lfirst_oid(cell), NoLock);
-        const bool interferes = (partition->trigdesc && partition->trigdesc->trig_insert_before_row) ||
-                                partition->rd_rel->relkind == RELKIND_FOREIGN_TABLE ||
-                                checks_run_code(RelationGetDescr(partition));
+        const bool interferes = table_interferes(partition);
         table_close(partition, NoLock);
         if (interferes)
             return true;
@@ -144,15 +202,15 @@ static bool partitions_interfere(Relation relation) {
     return false;
 }
 
-bool may_interfere(Relation relation) {
-    if ((relation->trigdesc && relation->trigdesc->trig_insert_before_row) ||
-        checks_run_code(RelationGetDescr(relation)))
-        return true;
+bool may_interfere(Relation relation, bool by_query) {
     TupleDesc columns = RelationGetDescr(relation);
     for (int i = 0; i < columns->natts; i++)
         if (!TupleDescAttr(columns, i)->attisdropped && type_runs_code(TupleDescAttr(columns, i)->atttypid))
             return true;
-    return relation->rd_rel->relkind == RELKIND_PARTITIONED_TABLE && partitions_interfere(relation);
+    if (by_query) // its triggers, checks and rules run when all rows of the direct ones are written; its defaults run here
+        return constraints_run_code(columns->constr);
+    return table_interferes(relation) ||
+           (relation->rd_rel->relkind == RELKIND_PARTITIONED_TABLE && partitions_interfere(relation));
 }
 
 } // namespace sluice

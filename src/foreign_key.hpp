@@ -17,8 +17,12 @@ List *implied_foreign_keys(Relation child, Oid parent, const ColumnLink *links, 
 // drop_implied_checks takes the check triggers of these constraints from a table that is about to be written.
 void drop_implied_checks(ResultRelInfo *relation, List *constraints);
 
-// may_interfere tells whether writing rows into a table (or one of its partitions) runs code that could change or suppress
-// rows of this batch while they are being put: BEFORE ROW triggers, volatile functions in checks and domains.
-bool may_interfere(Relation relation);
+// may_interfere tells whether putting rows into a table (or one of its partitions) runs code of users row by row, which could
+// change or suppress rows of this batch: BEFORE ROW triggers, functions in defaults, generated columns, checks, indexes,
+// partition keys and domains.
+bool may_interfere(Relation relation, bool by_query);
+
+// runs_user_code tells whether evaluating an expression may run code that writes.
+bool runs_user_code(Node *expression);
 
 } // namespace sluice

@@ -28,6 +28,7 @@ extern "C" {
 #include "catalog/pg_collation.h"
 #include "catalog/pg_constraint.h"
 #include "catalog/pg_inherits.h"
+#include "catalog/pg_language.h"
 #include "catalog/pg_namespace.h"
 #include "catalog/pg_proc.h"
 #include "catalog/pg_sequence.h"
@@ -123,6 +124,15 @@ inline void check_valid_insert_target(ResultRelInfo *relation) {
     CheckValidResultRel(relation, CMD_INSERT, NIL);
 #else
     CheckValidResultRel(relation, CMD_INSERT);
+#endif
+}
+
+// walk_expression visits the parts of an expression.
+inline bool walk_expression(Node *node, bool (*walker)(Node *, void *), void *context) {
+#if PG_VERSION_NUM >= 160000
+    return expression_tree_walker(node, walker, context);
+#else
+    return expression_tree_walker(node, reinterpret_cast<bool (*)()>(reinterpret_cast<void *>(walker)), context);
 #endif
 }
 

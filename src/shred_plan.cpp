@@ -140,7 +140,7 @@ static void plan_sql_value(ShredPlan *plan, ShredColumn *column, Oid from, int32
             column->mapped->pointer,
             psprintf("a value of type %s cannot be stored in type %s", format_type_be(from), format_type_be(to.type)),
             NULL);
-    plan->interferes = plan->interferes || column->coercion.is_volatile;
+    plan->interferes = plan->interferes || column->coercion.runs_code;
 }
 
 // check_readable refuses columns of a parent whose stored values cannot be known.

@@ -47,7 +47,7 @@ struct Target {
     Bitmapset *returned;
     List *implied;          // foreign keys that hold by construction
     bool one_by_one;        // never buffered
-    bool volatile_defaults; // a default may look at the rows written so far
+    bool user_code;         // putting a row runs code of users, which may look at the rows put so far
     // direct
     ModifyTableState *state;
     PartitionTupleRouting *routing;
@@ -133,8 +133,6 @@ static void plan_defaults(Target *target, const Bitmapset *written) {
         Node *expression = build_column_default(target->relation, i + 1);
         if (expression) {
             Expr *planned = expression_planner(reinterpret_cast<Expr *>(expression));
-            target->volatile_defaults =
-                target->volatile_defaults || contain_volatile_functions_not_nextval(reinterpret_cast<Node *>(planned));
             entry->expression = ExecInitExpr(planned, NULL);
         } else if (getBaseType(column->atttypid) != column->atttypid) {
             entry->domain_null = static_cast<Conversion *>(palloc0(sizeof(Conversion)));
@@ -166,8 +164,7 @@ static void open_direct(Writer *writer, Target *target, int index) {
         MakeTransitionCaptureState(target->relation->trigdesc, RelationGetRelid(target->relation), CMD_INSERT);
     if (target->relation->rd_rel->relkind == RELKIND_PARTITIONED_TABLE)
         target->routing = ExecSetupPartitionTupleRouting(estate, target->relation);
-    target->one_by_one =
-        target->volatile_defaults || has_before_row_trigger(target->root) || (target->routing && target->capture);
+    target->one_by_one = target->user_code || (target->routing && target->capture);
     if (target->one_by_one || target->routing) {
         target->slot = table_slot_create(target->relation, &estate->es_tupleTable);
         target->bulk = GetBulkInsertState();
@@ -207,6 +204,15 @@ static Bitmapset *permission_columns(const Bitmapset *written) {
     return result;
 }
 
+static AttrNumber first_column(Relation relation) {
+    TupleDesc columns = RelationGetDescr(relation);
+    for (int i = 0; i < columns->natts; i++)
+        if (!TupleDescAttr(columns, i)->attisdropped && !TupleDescAttr(columns, i)->attgenerated)
+            return i + 1;
+    ereport(ERROR, (errcode(ERRCODE_WRONG_OBJECT_TYPE),
+                    errmsg("%s has no column to write", relation_name(RelationGetRelid(relation)))));
+}
+
 static void open_target(Writer *writer, int index, const WriterTarget *wanted) {
     Target *target = &writer->targets[index];
     TupleDesc columns = RelationGetDescr(target->relation);
@@ -215,6 +221,9 @@ static void open_target(Writer *writer, int index, const WriterTarget *wanted) {
     target->values = static_cast<Datum *>(palloc0(sizeof(Datum) * columns->natts));
     target->nulls = static_cast<bool *>(palloc(sizeof(bool) * columns->natts));
     target->by_query = is_written_by_query(target->relation);
+    target->user_code = may_interfere(target->relation, target->by_query);
+    if (target->by_query && bms_is_empty(wanted->written) && bms_is_empty(target->returned))
+        target->returned = bms_make_singleton(first_column(target->relation)); // an INSERT names at least one column
     plan_defaults(target, wanted->written);
     if (target->by_query)
         open_query(target, wanted->written);
@@ -222,15 +231,27 @@ static void open_target(Writer *writer, int index, const WriterTarget *wanted) {
         open_direct(writer, target, index);
 }
 
+// stands_alone tells whether a target shares no table with another: triggers are known by their table alone.
+static bool stands_alone(const Writer *writer, int index) {
+    const Relation relation = writer->targets[index].relation;
+    for (int i = 0; i < writer->count; i++) {
+        const Relation other = writer->targets[i].relation;
+        if (i != index && (RelationGetRelid(other) == RelationGetRelid(relation) || other->rd_rel->relispartition ||
+                           relation->rd_rel->relispartition))
+            return false;
+    }
+    return true;
+}
+
 // imply_foreign_keys finds the checks that the batch need not make; it must be certain that nothing interferes.
 static void imply_foreign_keys(Writer *writer, const WriterTarget *wanted) {
     for (int i = 0; i < writer->count; i++)
-        if (writer->targets[i].volatile_defaults ||
-            (!writer->targets[i].by_query && may_interfere(writer->targets[i].relation)))
+        if (writer->targets[i].user_code)
             return;
     for (int i = 0; i < writer->count; i++) {
         Target *target = &writer->targets[i];
-        if (target->by_query || wanted[i].parent < 0 || writer->targets[wanted[i].parent].by_query)
+        if (target->by_query || wanted[i].parent < 0 || writer->targets[wanted[i].parent].by_query ||
+            !stands_alone(writer, i))
             continue;
         target->implied = implied_foreign_keys(target->relation, wanted[wanted[i].parent].relation, wanted[i].links,
                                                wanted[i].link_count);
@@ -449,7 +470,7 @@ WriterRow writer_row(Writer *writer, int index) {
     }
     memset(row.nulls, true, sizeof(bool) * count);
     memset(row.values, 0, sizeof(Datum) * count);
-    if (target->volatile_defaults)
+    if (target->user_code)
         flush_all(writer);
     fill_defaults(writer, target, row.values, row.nulls);
     return row;
@@ -612,9 +633,9 @@ static void insert_by_query(Writer *writer, Target *target) {
     rows->reldata = target->rows;
     if (SPI_register_relation(rows) != SPI_OK_REL_REGISTER)
         elog(ERROR, "could not register the rows of a target");
-    if (tuplestore_tuple_count(target->rows) > 0 && SPI_execute(target->insert, false, 0) < 0)
+    if (SPI_execute(target->insert, false, 0) < 0)
         elog(ERROR, "unexpected result of the INSERT into a target");
-    writer->inserted += tuplestore_tuple_count(target->rows) > 0 ? SPI_processed : 0;
+    writer->inserted += SPI_processed;
     SPI_finish();
     MemoryContextSwitchTo(memory);
     tuplestore_end(target->rows);
