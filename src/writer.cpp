@@ -354,7 +354,7 @@ static void after_row_insert(Writer *writer, Target *target, ResultRelInfo *leaf
     List *recheck = NIL;
     if (leaf->ri_NumIndices > 0)
         recheck = exec_insert_index_tuples(leaf, slot, writer->estate);
-    if (leaf->ri_TrigDesc && (leaf->ri_TrigDesc->trig_insert_after_row || leaf->ri_TrigDesc->trig_insert_new_table))
+    if (target->capture || (leaf->ri_TrigDesc && leaf->ri_TrigDesc->trig_insert_after_row))
         ExecARInsertTriggers(writer->estate, leaf, slot, recheck, target->capture);
     list_free(recheck);
 }
