@@ -9,9 +9,9 @@ namespace sluice {
 struct Coercion {
     Oid from, to;
     int32 typmod;
-    ExprState *there; // NULL: nothing to do
-    ExprState *back;  // for the comparison, or NULL
-    bool runs_code; // the cast calls a volatile function
+    ExprState *there;  // NULL: nothing to do
+    ExprState *back;   // for the comparison, or NULL
+    bool runs_code;    // the cast calls a volatile function
     bool always_loses; // a date that the target has no place for
     ExprContext *context;
     FmgrInfo equal;

@@ -338,7 +338,8 @@ static Datum convert_array_literal(Conversion *conversion, char *text) {
 static Datum convert_row_literal(Conversion *conversion, char *text) {
     FmgrInfo input; // record_in keeps its look-up in it
     fmgr_info(F_RECORD_IN, &input);
-    HeapTupleHeader row = DatumGetHeapTupleHeader(InputFunctionCall(&input, text, RECORDOID, conversion->texts->tdtypmod));
+    HeapTupleHeader row =
+        DatumGetHeapTupleHeader(InputFunctionCall(&input, text, RECORDOID, conversion->texts->tdtypmod));
     HeapTupleData tuple{};
     tuple.t_len = HeapTupleHeaderGetDatumLength(row);
     tuple.t_data = row;
@@ -601,7 +602,8 @@ static char *strict_pattern(const char *pattern) {
 // is_repeatable tells whether writing a moment by the pattern must give back what was read. It finds fields that were 0
 // or blank and would silently become 1 or nothing.
 static bool is_repeatable(const char *pattern) {
-    static const char *const others[] = {"TZ", "tz", "OF", "MS", "US", "FF", "ff", "ms", "us", "SSSS", "Y,YYY", "FX", "FM", "TM"};
+    static const char *const others[] = {"TZ", "tz", "OF",   "MS",    "US", "FF", "ff",
+                                         "ms", "us", "SSSS", "Y,YYY", "FX", "FM", "TM"};
     for (size_t i = 0; i < lengthof(others); i++)
         if (strstr(pattern, others[i]))
             return false;
@@ -668,9 +670,11 @@ static Datum epoch_value(const Format *format, const Value &value) {
 // same_moment compares two ways of writing a moment: blanks, leading zeros and letters' case do not count.
 static bool same_moment(const char *left, const char *right) {
     for (bool in_number = false;; left++, right++) {
-        while (isspace(static_cast<unsigned char>(*left)) || (!in_number && *left == '0' && isdigit(static_cast<unsigned char>(left[1]))))
+        while (isspace(static_cast<unsigned char>(*left)) ||
+               (!in_number && *left == '0' && isdigit(static_cast<unsigned char>(left[1]))))
             left++;
-        while (isspace(static_cast<unsigned char>(*right)) || (!in_number && *right == '0' && isdigit(static_cast<unsigned char>(right[1]))))
+        while (isspace(static_cast<unsigned char>(*right)) ||
+               (!in_number && *right == '0' && isdigit(static_cast<unsigned char>(right[1]))))
             right++;
         if (pg_tolower(*left) != pg_tolower(*right))
             return false;
@@ -732,8 +736,8 @@ void check_format(Format *format, const Conversion *conversion) {
     if (format->kind == FormatKind::Pattern) {
         const Datum sample = DirectFunctionCall3(timestamptz_in, CStringGetDatum("2001-02-03 04:05:06"),
                                                  ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1));
-        text *written = DatumGetTextPP(
-            DirectFunctionCall2Coll(timestamptz_to_char, DEFAULT_COLLATION_OID, sample, PointerGetDatum(format->pattern)));
+        text *written = DatumGetTextPP(DirectFunctionCall2Coll(timestamptz_to_char, DEFAULT_COLLATION_OID, sample,
+                                                               PointerGetDatum(format->pattern)));
         int32 typmod;
         int zone = 0;
         (void)parse_datetime_strictly(written, format->pattern, &type, &typmod, &zone);
@@ -744,9 +748,8 @@ void check_format(Format *format, const Conversion *conversion) {
 Datum format_value(Format *format, const Conversion *conversion, const Value &value, bool *is_null) {
     *is_null = false;
     if (value.kind != ValueKind::String && !(value.kind == ValueKind::Number && format->kind != FormatKind::Pattern))
-        ereport(ERROR,
-                (errcode(ERRCODE_DATATYPE_MISMATCH),
-                 errmsg("%s cannot be read with format \"%s\"", kind_name(value), format->written)));
+        ereport(ERROR, (errcode(ERRCODE_DATATYPE_MISMATCH),
+                        errmsg("%s cannot be read with format \"%s\"", kind_name(value), format->written)));
     Oid type;
     const Datum moment = read_formatted(format, value, &type);
     if (!format->planned || format->type != type)

@@ -63,9 +63,9 @@ enum class FormatKind : uint8_t { Pattern, EpochSeconds, EpochMilliseconds };
 
 struct Format {
     FormatKind kind;
-    const char *written; // as in the mapping
-    text *pattern;       // as the server reads it
-    bool repeatable;     // writing it again must give what was read
+    const char *written;  // as in the mapping
+    text *pattern;        // as the server reads it
+    bool repeatable;      // writing it again must give what was read
     int day, month, year; // places of DD, MM, YYYY when the pattern is these and separators alone; else -1
     int length;           // of such a pattern
     Oid type;             // of the values it reads, known after the first

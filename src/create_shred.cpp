@@ -5,8 +5,8 @@
 #include "mapping.hpp"
 #include "pipeline.hpp"
 #include "rights.hpp"
-#include "shred.hpp"
 #include "sequence_cursor.hpp"
+#include "shred.hpp"
 
 namespace sluice {
 

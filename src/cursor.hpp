@@ -14,7 +14,7 @@ namespace sluice {
 struct Pipeline;
 
 class Cursor {
-  public:
+public:
     // check refuses a source that cannot be read safely; prepare then plans the reading, in the memory of the run's plan.
     // Both are called again when a relation changed.
     virtual void check(Relation source) = 0;

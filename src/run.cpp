@@ -20,8 +20,8 @@
 #include "pipeline.hpp"
 #include "rights.hpp"
 #include "run.hpp"
-#include "shred.hpp"
 #include "sequence_cursor.hpp"
+#include "shred.hpp"
 
 namespace sluice {
 

@@ -262,24 +262,24 @@ void check_sequence_position(Oid sequence, const SequencePosition *position, int
     if (position->position == nothing_read || (last >= position->position && !anew))
         return;
     const char *stands = last == nothing_read ? "its start" : psprintf(INT64_FORMAT, last);
-    constexpr const char *begin_again = "If the rows already read are gone from the source, drop the pipeline and create it "
-                                        "again: it then loads what the source holds now.";
+    constexpr const char *begin_again =
+        "If the rows already read are gone from the source, drop the pipeline and create it "
+        "again: it then loads what the source holds now.";
     if (last < position->position)
-        ereport(ERROR,
-                (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-                 errmsg("the numbers of source %s were started anew", relation_name(source)),
-                 errdetail("The pipeline has read up to " INT64_FORMAT "; sequence %s was restarted and now stands at %s.",
-                           position->position, relation_name(sequence), stands),
-                 errhint("%s", begin_again)));
-    ereport(ERROR,
-            (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-             errmsg("the numbers of source %s may have been started anew", relation_name(source)),
-             errdetail("The pipeline has read up to " INT64_FORMAT
-                       "; sequence %s was altered or restarted and now stands at %s.",
-                       position->position, relation_name(sequence), stands),
-             errhint("If its numbers just went on (ALTER SEQUENCE), run SELECT sluice.seek(name, "
-                     "sluice.cursor_position(name)). %s",
-                     begin_again)));
+        ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+                        errmsg("the numbers of source %s were started anew", relation_name(source)),
+                        errdetail("The pipeline has read up to " INT64_FORMAT
+                                  "; sequence %s was restarted and now stands at %s.",
+                                  position->position, relation_name(sequence), stands),
+                        errhint("%s", begin_again)));
+    ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+                    errmsg("the numbers of source %s may have been started anew", relation_name(source)),
+                    errdetail("The pipeline has read up to " INT64_FORMAT
+                              "; sequence %s was altered or restarted and now stands at %s.",
+                              position->position, relation_name(sequence), stands),
+                    errhint("If its numbers just went on (ALTER SEQUENCE), run SELECT sluice.seek(name, "
+                            "sluice.cursor_position(name)). %s",
+                            begin_again)));
 }
 
 } // namespace sluice

@@ -37,7 +37,7 @@ struct SequencePosition {
 constexpr int64 nothing_read = PG_INT64_MIN;
 
 struct SequenceSample {
-    Holder *own;     // the caller's own transaction among position->holders, or NULL
+    Holder *own;  // the caller's own transaction among position->holders, or NULL
     int64 safe;   // no number up to here can appear any more
     int64 last;   // the sequence's last value; nothing_read when it was never used
     bool changed; // the position's sampled/holders differ from what is stored

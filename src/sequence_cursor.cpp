@@ -124,11 +124,12 @@ static int64 read_order_value(Jsonb *wanted) {
     const Value position = value_of_jsonb(wanted);
     const Value cursor =
         position.kind == ValueKind::Object ? value_member(position, "cursor", strlen("cursor")) : absent_value();
-    const Value number =
-        position.kind == ValueKind::Object ? value_member(position, "order_value", strlen("order_value")) : absent_value();
-    const bool fits = cursor.kind == ValueKind::Absent ||
-                      (cursor.kind == ValueKind::String && cursor.length == strlen("sequence") &&
-                       memcmp(cursor.text, "sequence", cursor.length) == 0);
+    const Value number = position.kind == ValueKind::Object
+                             ? value_member(position, "order_value", strlen("order_value"))
+                             : absent_value();
+    const bool fits =
+        cursor.kind == ValueKind::Absent || (cursor.kind == ValueKind::String && cursor.length == strlen("sequence") &&
+                                             memcmp(cursor.text, "sequence", cursor.length) == 0);
     if (!fits || (number.kind != ValueKind::Number && number.kind != ValueKind::Null))
         argument_error("position", "is no position of a sequence cursor",
                        "It looks like {\"cursor\": \"sequence\", \"order_value\": 42}; see sluice.cursor_position.");
@@ -139,8 +140,9 @@ static int64 read_order_value(Jsonb *wanted) {
 
 // has_rows_between looks for source rows that have been read and would be read again.
 static bool has_rows_between(Oid source, const char *order_by, int64 after, int64 upto) {
-    const char *query = psprintf("SELECT 1 FROM %s WHERE %s OPERATOR(pg_catalog.>) $1 AND %s OPERATOR(pg_catalog.<=) $2 LIMIT 1",
-                                 relation_name(source), quote_identifier(order_by), quote_identifier(order_by));
+    const char *query =
+        psprintf("SELECT 1 FROM %s WHERE %s OPERATOR(pg_catalog.>) $1 AND %s OPERATOR(pg_catalog.<=) $2 LIMIT 1",
+                 relation_name(source), quote_identifier(order_by), quote_identifier(order_by));
     Oid types[] = {INT8OID, INT8OID};
     Datum values[] = {Int64GetDatum(after), Int64GetDatum(upto)};
     MemoryContext memory = CurrentMemoryContext;
@@ -157,10 +159,11 @@ void seek_sequence(const Pipeline *pipeline, Oid source, Jsonb *wanted) {
     const Oid sequence = check_sequence_source(relation, pipeline->order_by);
     relation_close(relation, AccessShareLock);
     if (to < position.position && has_rows_between(source, pipeline->order_by, to, position.position))
-        ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-                        errmsg("pipeline \"%s\" cannot go back: rows of source %s that it has read would be loaded twice",
-                               pipeline->name, relation_name(source)),
-                        errhint("Empty the targets, drop the pipeline and create it again to load everything anew.")));
+        ereport(ERROR,
+                (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+                 errmsg("pipeline \"%s\" cannot go back: rows of source %s that it has read would be loaded twice",
+                        pipeline->name, relation_name(source)),
+                 errhint("Empty the targets, drop the pipeline and create it again to load everything anew.")));
     position.position = to;
     position.filenode = sequence_filenode(sequence);
     position.home = this_home();
@@ -170,7 +173,7 @@ void seek_sequence(const Pipeline *pipeline, Oid source, Jsonb *wanted) {
 // ---- the cursor
 
 class SequenceCursor final : public Cursor {
-  public:
+public:
     SequenceCursor(const Pipeline *pipeline, MemoryContext memory)
         : pipeline_(pipeline), memory_(memory), position_(load_sequence_position(pipeline->id)) {}
 
@@ -188,7 +191,7 @@ class SequenceCursor final : public Cursor {
     bool held_back() override { return sample_.safe < sample_.last; }
     void wait(TimestampTz end) override;
 
-  private:
+private:
     void look_at_own_rows();
     void note_foreign_numbers();
     void keep();
@@ -214,14 +217,16 @@ void SequenceCursor::prepare(Relation source, const SourceColumns *columns) {
     const bool indexed = has_order_index(source, get_attnum(source_, pipeline_->order_by));
     const char *order = quote_identifier(pipeline_->order_by);
     // WITH TIES: rows that share a number (explicit values) never fall between two batches.
-    const char *statement = psprintf("SELECT s.%s::pg_catalog.int8, %s FROM %s s WHERE s.%s OPERATOR(pg_catalog.>) $1 "
-                                     "AND s.%s OPERATOR(pg_catalog.<=) $2 ORDER BY s.%s FETCH FIRST ($3) ROWS WITH TIES",
-                                     order, column_list(source, columns), relation_name(source_), order, order, order);
+    const char *statement =
+        psprintf("SELECT s.%s::pg_catalog.int8, %s FROM %s s WHERE s.%s OPERATOR(pg_catalog.>) $1 "
+                 "AND s.%s OPERATOR(pg_catalog.<=) $2 ORDER BY s.%s FETCH FIRST ($3) ROWS WITH TIES",
+                 order, column_list(source, columns), relation_name(source_), order, order, order);
     Oid types[] = {INT8OID, INT8OID, INT8OID};
     reader_ = prepare_reader(statement, lengthof(types), types, columns, indexed);
-    const char *numbers = psprintf("SELECT s.%s::pg_catalog.int8, NULL::pg_catalog.text FROM %s s WHERE s.%s "
-                                   "OPERATOR(pg_catalog.>) $1 AND s.%s OPERATOR(pg_catalog.<=) $2 ORDER BY s.%s LIMIT $3",
-                                   order, relation_name(source_), order, order, order);
+    const char *numbers =
+        psprintf("SELECT s.%s::pg_catalog.int8, NULL::pg_catalog.text FROM %s s WHERE s.%s "
+                 "OPERATOR(pg_catalog.>) $1 AND s.%s OPERATOR(pg_catalog.<=) $2 ORDER BY s.%s LIMIT $3",
+                 order, relation_name(source_), order, order, order);
     const SourceColumns none{};
     numbers_ = prepare_reader(numbers, lengthof(types), types, &none, indexed);
 }

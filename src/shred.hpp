@@ -85,7 +85,7 @@ struct Shredder {
     ErrorContextCallback context;
 };
 
-void begin_shredding(Shredder *shredder); // opens the writer and the error context
+void begin_shredding(Shredder *shredder);                      // opens the writer and the error context
 void begin_document(Shredder *shredder, const SourceRow *row); // from here on errors name this row
 void shred_document(Shredder *shredder, const Value &document);
 int64 finish_shredding(Shredder *shredder); // number of rows inserted

@@ -19,10 +19,10 @@ static RangeVar *table_name(const MappedTable *table) {
 static Oid find_table(const MappedTable *table) {
     const Oid relation = RangeVarGetRelid(table_name(table), NoLock, true);
     if (!OidIsValid(relation))
-        ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE),
-                        errmsg("%s: table %s does not exist", table->pointer, table->name),
-                        errhint("Create it first; names follow SQL's rules: unquoted ones are lower case and looked up "
-                                "in search_path.")));
+        ereport(ERROR,
+                (errcode(ERRCODE_UNDEFINED_TABLE), errmsg("%s: table %s does not exist", table->pointer, table->name),
+                 errhint("Create it first; names follow SQL's rules: unquoted ones are lower case and looked up "
+                         "in search_path.")));
     const char kind = get_rel_relkind(relation);
     if (kind != RELKIND_RELATION && kind != RELKIND_PARTITIONED_TABLE && kind != RELKIND_VIEW &&
         kind != RELKIND_FOREIGN_TABLE)
@@ -64,8 +64,8 @@ static void link_tables(ShredPlan *plan, const Mapping *mapping) {
         for (int steps = 0; up >= 0 && up != i && steps < plan->table_count; steps++)
             up = plan->tables[up].parent;
         if (up == i)
-            mapping_error(psprintf("%s/parent", plan->tables[i].mapped->pointer),
-                          "the table is among its own parents", NULL);
+            mapping_error(psprintf("%s/parent", plan->tables[i].mapped->pointer), "the table is among its own parents",
+                          NULL);
         if (plan->tables[i].parent >= 0) {
             ShredTable *parent = &plan->tables[plan->tables[i].parent];
             parent->children[parent->child_count++] = i;
@@ -158,7 +158,8 @@ static void check_readable(const MappedColumn *mapped, const MappedTable *parent
         return; // its default is evaluated here
     mapping_error(mapped->pointer,
                   psprintf("what %s stores in column \"%s\" cannot be read back", parent->name, mapped->other),
-                  "The parent is a view or a foreign table, or has rules or row-level security: map that column from the document, or write to "
+                  "The parent is a view or a foreign table, or has rules or row-level security: map that column from "
+                  "the document, or write to "
                   "the table behind it.");
 }
 
@@ -187,9 +188,7 @@ static void plan_parent_value(ShredPlan *plan, ShredTable *table, ShredColumn *c
 template <class Work> static void at_place(const char *pointer, const char *word, Work work) {
     MemoryContext memory = CurrentMemoryContext;
     PG_TRY();
-    {
-        work();
-    }
+    { work(); }
     PG_CATCH();
     {
         MemoryContextSwitchTo(memory);

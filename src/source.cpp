@@ -116,7 +116,8 @@ bool read_row(SourceReader *reader, SourceRow *row) {
 }
 
 Datum read_extra(SourceReader *reader, int number, bool *is_null) {
-    return heap_getattr(reader->rows->vals[reader->next - 1], reader->columns + 3 + number, reader->rows->tupdesc, is_null);
+    return heap_getattr(reader->rows->vals[reader->next - 1], reader->columns + 3 + number, reader->rows->tupdesc,
+                        is_null);
 }
 
 void close_reader(SourceReader *reader) {

@@ -32,11 +32,13 @@ char *column_list(Relation source, const SourceColumns *columns);
 
 // prepare_reader plans a statement that selects the order value (8 bytes), then column_list, then what the cursor likes.
 // `indexed`: an index gives its order. The plan is freed with CurrentMemoryContext.
-SourceReader *prepare_reader(const char *statement, int parameters, Oid *types, const SourceColumns *columns, bool indexed);
+SourceReader *prepare_reader(const char *statement, int parameters, Oid *types, const SourceColumns *columns,
+                             bool indexed);
 
 void open_reader(SourceReader *reader, Datum *parameters);
 bool read_row(SourceReader *reader, SourceRow *row); // the row is valid until the next call
-Datum read_extra(SourceReader *reader, int number, bool *is_null); // of that row, what stands behind column_list, from 0
+Datum read_extra(SourceReader *reader, int number,
+                 bool *is_null); // of that row, what stands behind column_list, from 0
 void close_reader(SourceReader *reader);
 
 // has_order_index tells whether an index can give the rows in the order of a column.

@@ -251,9 +251,8 @@ Numeric value_numeric(const Value &number) {
 // no_nul refuses what PostgreSQL's text cannot hold.
 static void no_nul(const char *text, uint32 length) {
     if (memchr(text, '\0', length))
-        ereport(ERROR,
-                (errcode(ERRCODE_UNTRANSLATABLE_CHARACTER), errmsg("unsupported Unicode escape sequence"),
-                 errdetail("\\u0000 cannot be converted to text.")));
+        ereport(ERROR, (errcode(ERRCODE_UNTRANSLATABLE_CHARACTER), errmsg("unsupported Unicode escape sequence"),
+                        errdetail("\\u0000 cannot be converted to text.")));
 }
 
 static void append_string_text(StringInfo to, const char *text, uint32 length) {

@@ -45,9 +45,9 @@ struct Target {
     ColumnDefault *defaults;
     int default_count;
     Bitmapset *returned;
-    List *implied;          // foreign keys that hold by construction
-    bool one_by_one;        // never buffered
-    bool user_code;         // putting a row runs code of users, which may look at the rows put so far
+    List *implied;   // foreign keys that hold by construction
+    bool one_by_one; // never buffered
+    bool user_code;  // putting a row runs code of users, which may look at the rows put so far
     // direct
     ModifyTableState *state;
     PartitionTupleRouting *routing;
