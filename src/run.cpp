@@ -280,6 +280,12 @@ static const char *error_report(const ErrorData *error) {
     return report.data;
 }
 
+// commit_transaction commits and goes on in a new transaction; servers before 14.2 do not begin it themselves.
+static void commit_transaction() {
+    SPI_commit();
+    SPI_start_transaction();
+}
+
 // record_failure commits that the run failed, in what is left of the transaction after its batch was rolled back.
 static void record_failure(Run *run, const ErrorData *error) {
     PushActiveSnapshot(GetTransactionSnapshot());
@@ -288,7 +294,7 @@ static void record_failure(Run *run, const ErrorData *error) {
     record_run(run, error->sqlerrcode == ERRCODE_QUERY_CANCELED ? "canceled" : "failed", error_report(error));
     PopActiveSnapshot();
     MemoryContextSwitchTo(run->memory);
-    SPI_commit();
+    commit_transaction();
 }
 
 // guarded_batch is work_batch in a subtransaction, so that its failure can be recorded before it goes on.
@@ -368,7 +374,7 @@ static void run_batches(Run *run) {
         if (done && !waits && (end == BatchEnd::Idle || !run->recorded))
             finish_idle(run);
         if (!run->atomic)
-            SPI_commit();
+            commit_transaction();
         MemoryContextSwitchTo(run->memory);
         show_progress(run, done && !waits);
         if (done && !waits)
