@@ -85,9 +85,11 @@ static void make_plan(Run *run) {
     MemoryContextSwitchTo(before);
 }
 
+// lock_relations takes the locks that writing takes, children before parents: the order of ALTER TABLE ... ADD FOREIGN KEY,
+// with which another order would deadlock.
 static void lock_relations(const Run *run) {
     LockRelationOid(run->source, AccessShareLock);
-    for (int i = 0; i < run->plan->table_count; i++)
+    for (int i = run->plan->table_count - 1; i >= 0; i--)
         LockRelationOid(run->plan->tables[i].relation, RowExclusiveLock);
 }
 
