@@ -244,6 +244,16 @@ CALL attempt('domain of a view', :'parent' || :'child' || :'remove' || :'domain'
 \set stable 'CREATE FUNCTION remove_stably(text DEFAULT NULL) RETURNS boolean STABLE LANGUAGE plpgsql AS ''BEGIN RETURN remove(); END'';'
 CALL attempt('stable default', :'parent' || :'child' || :'remove' || :'stable' || 'ALTER TABLE child ADD x boolean DEFAULT remove_stably()');
 CALL attempt('stable CHECK', :'parent' || :'child' || :'remove' || :'stable' || 'ALTER TABLE child ADD CHECK (remove_stably(what))');
+-- the condition of an AFTER trigger is evaluated when its row is written
+\set when 'CREATE FUNCTION nothing() RETURNS trigger LANGUAGE plpgsql AS ''BEGIN RETURN NULL; END'';'
+CALL attempt('WHEN of the parent', :'parent' || :'child' || :'remove' || :'when' || 'CREATE TRIGGER nothing AFTER INSERT ON parent FOR EACH ROW WHEN (remove()) EXECUTE FUNCTION nothing()');
+CALL attempt('WHEN of a third table', :'parent' || :'child' || :'remove' || :'when' || 'CREATE TABLE third (what text, large text); CREATE TRIGGER nothing AFTER INSERT ON third FOR EACH ROW WHEN (remove()) EXECUTE FUNCTION nothing()',
+    mapping => mapping(more => replace(:'third', '"what"', '"large": "$.large", "what"')));
+CALL attempt('WHEN of a leaf', :'parent' || :'child' || :'remove' || :'when' || 'CREATE TABLE third (what text, large text) PARTITION BY LIST (what); CREATE TABLE third_leaf PARTITION OF third DEFAULT;
+    CREATE CONSTRAINT TRIGGER nothing AFTER INSERT ON third_leaf DEFERRABLE INITIALLY DEFERRED FOR EACH ROW WHEN (remove()) EXECUTE FUNCTION nothing()',
+    mapping => mapping(more => replace(:'third', '"what"', '"large": "$.large", "what"')));
+CALL attempt('index', :'parent' || :'child' || :'remove' || 'CREATE FUNCTION remove_always(text) RETURNS boolean IMMUTABLE LANGUAGE plpgsql AS ''BEGIN RETURN remove(); END'';
+    CREATE TABLE third (what text, large text); CREATE INDEX ON third (remove_always(what))', mapping => mapping(more => replace(:'third', '"what"', '"large": "$.large", "what"')));
 -- the key goes, not the row
 CALL attempt('key changed', :'parent' || :'child' || 'CREATE FUNCTION change() RETURNS boolean LANGUAGE plpgsql AS ''BEGIN UPDATE parent SET id = -id; RETURN true; END''; ALTER TABLE child ADD CHECK (change())');
 TABLE result;

@@ -561,6 +561,11 @@ CALL compare('updatable view', $$
     ALTER VIEW parent ALTER note SET DEFAULT 'view';
     CREATE TABLE child_base (number bigint, item int, what text, count int, extra text DEFAULT 'base', parent_id text);
     CREATE VIEW child AS TABLE child_base $$, key => 'name');
+CALL compare('updatable view, only defaults', $$
+    CREATE TABLE base (note text DEFAULT 'base', id serial, size int DEFAULT 1);
+    CREATE VIEW parent AS SELECT note, size, id FROM base;
+    ALTER VIEW parent ALTER size SET DEFAULT 2 $$,
+    mapping => '{"parent": {"columns": {"id": "#default"}}}', inserts => 'INSERT INTO parent SELECT FROM batch');
 CALL compare('INSTEAD OF', $$
     CREATE TABLE base (n serial, number bigint, title text, size int);
     CREATE VIEW parent AS SELECT number, title AS name, count(*)::int AS size FROM base GROUP BY 1, 2;

@@ -179,10 +179,21 @@ static bool routing_runs_code(Relation relation) {
            runs_user_code(reinterpret_cast<Node *>(RelationGetPartitionKey(relation)->partexprs));
 }
 
+// conditions_run_code looks at the WHEN of row triggers: also that of an AFTER trigger is evaluated when its row is written.
+static bool conditions_run_code(const TriggerDesc *triggers) {
+    for (int i = 0; triggers && i < triggers->numtriggers; i++) {
+        const Trigger *trigger = &triggers->triggers[i];
+        if (trigger->tgqual && TRIGGER_FOR_INSERT(trigger->tgtype) &&
+            runs_user_code(static_cast<Node *>(stringToNode(trigger->tgqual))))
+            return true;
+    }
+    return false;
+}
+
 // table_interferes looks at one table; the types of its columns are looked at where values are converted, at the root.
 static bool table_interferes(Relation relation) {
     return (relation->trigdesc && relation->trigdesc->trig_insert_before_row) ||
-           relation->rd_rel->relkind == RELKIND_FOREIGN_TABLE ||
+           relation->rd_rel->relkind == RELKIND_FOREIGN_TABLE || conditions_run_code(relation->trigdesc) ||
            constraints_run_code(RelationGetDescr(relation)->constr) || indexes_run_code(relation) ||
            routing_runs_code(relation);
 }

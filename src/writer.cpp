@@ -191,9 +191,9 @@ static void open_query(Target *target, const Bitmapset *written) {
         overriding = overriding || column->attidentity == ATTRIBUTE_IDENTITY_ALWAYS;
         appendStringInfo(&names, "%s%s", count ? ", " : "", quote_identifier(NameStr(column->attname)));
     }
-    target->insert =
-        psprintf("INSERT INTO %s (%s)%s SELECT %s FROM sluice_rows", relation_name(RelationGetRelid(target->relation)),
-                 names.data, overriding ? " OVERRIDING SYSTEM VALUE" : "", names.data);
+    const char *list = count > 0 ? psprintf(" (%s)%s", names.data, overriding ? " OVERRIDING SYSTEM VALUE" : "") : "";
+    target->insert = psprintf("INSERT INTO %s%s SELECT %s FROM sluice_rows",
+                              relation_name(RelationGetRelid(target->relation)), list, names.data);
     target->rows = tuplestore_begin_heap(false, false, work_mem);
 }
 
@@ -202,15 +202,6 @@ static Bitmapset *permission_columns(const Bitmapset *written) {
     for (int number = -1; (number = bms_next_member(written, number)) >= 0;)
         result = bms_add_member(result, number - FirstLowInvalidHeapAttributeNumber);
     return result;
-}
-
-static AttrNumber first_column(Relation relation) {
-    TupleDesc columns = RelationGetDescr(relation);
-    for (int i = 0; i < columns->natts; i++)
-        if (!TupleDescAttr(columns, i)->attisdropped && !TupleDescAttr(columns, i)->attgenerated)
-            return i + 1;
-    ereport(ERROR, (errcode(ERRCODE_WRONG_OBJECT_TYPE),
-                    errmsg("%s has no column to write", relation_name(RelationGetRelid(relation)))));
 }
 
 static void open_target(Writer *writer, int index, const WriterTarget *wanted) {
@@ -222,8 +213,6 @@ static void open_target(Writer *writer, int index, const WriterTarget *wanted) {
     target->nulls = static_cast<bool *>(palloc(sizeof(bool) * columns->natts));
     target->by_query = is_written_by_query(target->relation);
     target->user_code = may_interfere(target->relation, target->by_query);
-    if (target->by_query && bms_is_empty(wanted->written) && bms_is_empty(target->returned))
-        target->returned = bms_make_singleton(first_column(target->relation)); // an INSERT names at least one column
     plan_defaults(target, wanted->written);
     if (target->by_query)
         open_query(target, wanted->written);
