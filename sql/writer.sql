@@ -632,7 +632,7 @@ SELECT format('CREATE SERVER loopback FOREIGN DATA WRAPPER postgres_fdw OPTIONS 
               split_part(current_setting('unix_socket_directories'), ',', 1), current_setting('port'), current_database()) AS create_server \gset
 :create_server;
 CREATE USER MAPPING FOR CURRENT_USER SERVER loopback;
--- foreign() makes a foreign table over a table of the same schema
+-- foreign_table() makes one over a table of the same schema
 CREATE PROCEDURE foreign_table(name text, columns text, base text, options text DEFAULT '') LANGUAGE plpgsql AS $$
 BEGIN
     EXECUTE format('CREATE FOREIGN TABLE %I (%s) SERVER loopback OPTIONS (schema_name %L, table_name %L%s)', name, columns, current_schema, base, options);

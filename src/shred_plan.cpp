@@ -145,7 +145,16 @@ static void plan_sql_value(ShredPlan *plan, ShredColumn *column, Oid from, int32
 
 // check_readable refuses columns of a parent whose stored values cannot be known.
 static void check_readable(const MappedColumn *mapped, const MappedTable *parent, Relation relation) {
-    if (!is_written_by_query(relation))
+    const char generated =
+        TupleDescAttr(RelationGetDescr(relation), get_attnum(RelationGetRelid(relation), mapped->other) - 1)
+            ->attgenerated;
+    const bool by_query = is_written_by_query(relation);
+    if (generated && (by_query || generated != ATTRIBUTE_GENERATED_STORED))
+        mapping_error(mapped->pointer,
+                      psprintf("what %s computes for the generated column \"%s\" cannot be read back", parent->name,
+                               mapped->other),
+                      "Map the columns from which it is computed.");
+    if (!by_query)
         return;
     bool is_mapped = false;
     for (int i = 0; i < parent->column_count; i++)
@@ -154,7 +163,8 @@ static void check_readable(const MappedColumn *mapped, const MappedTable *parent
     const char kind = relation->rd_rel->relkind;
     if (is_mapped && !(triggers && triggers->trig_insert_before_row))
         return;
-    if (kind == RELKIND_RELATION && !(triggers && triggers->trig_insert_before_row))
+    if ((kind == RELKIND_RELATION || kind == RELKIND_PARTITIONED_TABLE) &&
+        !(triggers && triggers->trig_insert_before_row))
         return; // its default is evaluated here
     mapping_error(mapped->pointer,
                   psprintf("what %s stores in column \"%s\" cannot be read back", parent->name, mapped->other),
