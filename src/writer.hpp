@@ -2,14 +2,15 @@
 //
 // A batch opens one Writer over all its targets. Rows are put one by one and leave in bundles:
 //   - direct: plain and partitioned tables go the way of the server's COPY: rows are buffered per leaf table and written
-//     by table_multi_insert, index entries made row by row. A leaf with BEFORE ROW triggers, a target with volatile
-//     defaults (they might look at the table) and foreign partitions are written row by row.
+//     by table_multi_insert, index entries made row by row. A target for which code of users runs row by
+//     row (may_interfere: BEFORE ROW triggers, functions in defaults, checks ...: it might look at the rows) is written
+//     row by row, after all rows put before; so are foreign partitions.
 //   - by query: foreign tables, views, tables with rules or with row-level security that applies to the owner, and tables
 //     that another extension plans for (Citus) collect their rows in a tuplestore; an INSERT ... SELECT writes it.
 // Either way the results are those of INSERT: defaults, identity, generated columns, checks, routing, triggers.
 //
-// All AFTER triggers (foreign keys among them) fire in writer_finish, when all rows of all targets are written; so
-// the order among targets does not matter to them.
+// AFTER triggers (foreign keys among them) of direct targets fire in writer_finish, when all rows of all targets are
+// written; those of a target by query at the end of its INSERT, for which parents come before children.
 #pragma once
 
 #include "postgres.hpp"
