@@ -15,8 +15,8 @@ MODULE_big := sluice
 VERSION := $(shell sed -n "s/^default_version *= *'\(.*\)'.*/\1/p" sluice.control 2>/dev/null)
 
 # The C++ sources, src/NAME.cpp: what others stand on comes first.
-ROOMS := bridge names json_text value path mapping document coercion convert foreign_key writer sequence source shred_plan shred sequence_cursor \
-	catalog pipeline rights create_shred run entry module
+ROOMS := bridge names json_text value path mapping document coercion convert format foreign_key writer sequence source shred_plan shred \
+	sequence_cursor catalog pipeline rights create_shred run entry module
 
 # The pieces of the install script, src/NAME.sql, in the order in which they run.
 SQL_PIECES := catalog pipeline shred run status

@@ -58,25 +58,16 @@ void plan_conversion(Conversion *conversion, Oid type, int32 typmod);
 // convert_value makes the Datum; a missing or null value becomes NULL (which a domain may refuse).
 Datum convert_value(Conversion *conversion, const Value &value, bool *is_null);
 
-// A Format reads dates and times written in a way of their own: a to_timestamp pattern, epoch_s or epoch_ms.
-enum class FormatKind : uint8_t { Pattern, EpochSeconds, EpochMilliseconds };
+// What the formats of dates and times (format.hpp) share.
 
-struct Format {
-    FormatKind kind;
-    const char *written;  // as in the mapping
-    text *pattern;        // as the server reads it
-    bool repeatable;      // writing it again must give what was read
-    int day, month, year; // places of DD, MM, YYYY when the pattern is these and separators alone; else -1
-    int length;           // of such a pattern
-    Oid type;             // of the values it reads, known after the first
-    Coercion coercion;
-    bool planned;
-    MemoryContext memory;
-};
+enum class Whole : uint8_t { Yes, Fraction, TooLarge };
+Whole numeric_integer(Numeric number, int64 *result);
+char *numeric_text(Numeric number);
 
-void plan_format(Format *format, const char *pattern);
-// check_format finds out now whether the pattern can be read, and into this type.
-void check_format(Format *format, const Conversion *conversion);
-Datum format_value(Format *format, const Conversion *conversion, const Value &value, bool *is_null);
+void refuse_nul(const char *text, uint32 length);
+
+// fixed_digits reads so many digits; a negative result means that something else stands there.
+int fixed_digits(const char *text, int count);
+bool plain_date(int year, int month, int day, Datum *date);
 
 } // namespace sluice

@@ -5,6 +5,7 @@
 #include "postgres.hpp"
 
 #include "convert.hpp"
+#include "format.hpp"
 #include "mapping.hpp"
 #include "writer.hpp"
 
