@@ -15,16 +15,16 @@ MODULE_big := sluice
 VERSION := $(shell sed -n "s/^default_version *= *'\(.*\)'.*/\1/p" sluice.control 2>/dev/null)
 
 # The C++ sources, src/NAME.cpp: what others stand on comes first.
-ROOMS := bridge names json_text value path mapping document coercion convert format foreign_key writer sequence source \
+ROOMS := bridge names json_text value path mapping document content coercion convert format foreign_key writer sequence source \
 	shred_plan shred sequence_cursor catalog pipeline rights create_shred run entry module
 
 # The pieces of the install script, src/NAME.sql, in the order in which they run.
-SQL_PIECES := catalog format pipeline shred run status
+SQL_PIECES := catalog format content pipeline shred run status
 
 # The tests: sql/NAME.sql with expected/NAME.out, test/isolation/specs/NAME.spec with test/isolation/expected/NAME.out.
 # test/check fails when a file is there that its list does not name.
 REGRESS := \
-	shred path types value format mapping target error writer foreign_key pipeline rights comments
+	shred path types value format content mapping target error writer foreign_key pipeline rights comments
 
 ISOLATION := foreign_key run sequence sequence_orders sequence_partition sequence_prepared
 

@@ -1,0 +1,16 @@
+// Content: what a document is known by when it has no number: 128 bits of a hash of its bytes.
+#pragma once
+
+#include "postgres.hpp"
+
+namespace sluice {
+
+struct ContentHash {
+    uint8 bytes[16];
+};
+
+// content_of hashes a document (jsonb, json or text, toasted or not). A NULL document has sixteen zero bytes, which no other
+// document is known to have.
+ContentHash content_of(Datum document, bool is_null);
+
+} // namespace sluice
