@@ -15,11 +15,12 @@ MODULE_big := sluice
 VERSION := $(shell sed -n "s/^default_version *= *'\(.*\)'.*/\1/p" sluice.control 2>/dev/null)
 
 # The C++ sources, src/NAME.cpp: what others stand on comes first.
-ROOMS := bridge names json_text value path mapping document content coercion convert format foreign_key writer sequence source \
-	shred_plan shred sequence_cursor catalog pipeline rights create_shred run entry module
+ROOMS := bridge names catalog json_text value path mapping document content coercion convert format foreign_key writer \
+	sequence seen arrival leaves source order stamp arrival_index ledger candidates shred_plan shred \
+	cursor sequence_cursor snapshot_cursor hash_cursor pipeline rights create_shred position rewind add_arrival run entry module
 
 # The pieces of the install script, src/NAME.sql, in the order in which they run.
-SQL_PIECES := catalog format content pipeline shred run status
+SQL_PIECES := catalog format content pipeline arrival shred run position status
 
 # The tests: sql/NAME.sql with expected/NAME.out, test/isolation/specs/NAME.spec with test/isolation/expected/NAME.out.
 # test/check fails when a file is there that its list does not name.

@@ -36,7 +36,7 @@ SELECT sluice.create_shred('q', source => 'source', document => 'dok', mapping =
 SELECT sluice.create_shred('q', source => 'source', document => 'id', mapping => :mapping);
 SELECT sluice.create_shred('q', source => 'source', document => 'doc', mapping => :mapping, cursor => 'sequenze');
 SELECT sluice.create_shred('q', source => 'source', document => 'doc', mapping => :mapping, order_by => 'ix');
-SELECT sluice.create_shred('q', source => 'source', document => 'doc', mapping => :mapping, order_by => 'doc');
+SELECT sluice.create_shred('q', source => 'source', document => 'doc', mapping => :mapping, cursor => 'sequence', order_by => 'doc');
 SELECT sluice.create_shred('q', source => 'source', document => 'doc', mapping => :mapping, batch_size => 0);
 -- nothing of these is left
 SELECT pipeline, kind, state, owner = current_user AS mine, source, pending, last_run, last_success, rows_total, waiting_for, last_error FROM sluice.status;
@@ -400,7 +400,7 @@ TRUNCATE source RESTART IDENTITY;
 
 CREATE TABLE unsafe (id bigserial PRIMARY KEY, other bigint, part int, doc jsonb);
 \set create_unsafe 'SELECT sluice.create_shred(''u'', source => ''unsafe'', document => ''doc'', mapping => :mapping)'
-\set create_by_other 'SELECT sluice.create_shred(''u'', source => ''unsafe'', document => ''doc'', order_by => ''other'', mapping => :mapping)'
+\set create_by_other 'SELECT sluice.create_shred(''u'', source => ''unsafe'', document => ''doc'', cursor => ''sequence'', order_by => ''other'', mapping => :mapping)'
 ALTER SEQUENCE unsafe_id_seq CACHE 20;
 :create_unsafe;
 ALTER SEQUENCE unsafe_id_seq CACHE 1 CYCLE;
@@ -440,8 +440,8 @@ CREATE INDEX ON unsafe (other);
 SELECT sluice.drop_pipeline('u');
 -- a view, a sequence, a partition with a sequence of its own, a child with one
 CREATE VIEW unsafe_view AS SELECT * FROM unsafe;
-SELECT sluice.create_shred('u', source => 'unsafe_view', document => 'doc', order_by => 'id', mapping => :mapping);
-SELECT sluice.create_shred('u', source => 'unsafe_view', document => 'doc', mapping => :mapping);
+SELECT sluice.create_shred('u', source => 'unsafe_view', document => 'doc', cursor => 'sequence', order_by => 'id', mapping => :mapping);
+SELECT sluice.create_shred('u', source => 'unsafe_view', document => 'doc', cursor => 'sequence', mapping => :mapping);
 SELECT sluice.create_shred('u', source => 'numbers', document => 'doc', mapping => :mapping);
 DROP VIEW unsafe_view;
 CREATE TABLE unsafe_child (id bigserial) INHERITS (unsafe);

@@ -80,6 +80,35 @@ char *result_text(uint64 row, int column) {
     return SPI_getvalue(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, column);
 }
 
+void add_numbers(Parameters *parameters, const int64 *values, int count) {
+    Datum *datums = static_cast<Datum *>(palloc(sizeof(Datum) * (count + 1)));
+    for (int i = 0; i < count; i++)
+        datums[i] = Int64GetDatum(values[i]);
+    ArrayType *array = construct_array(datums, count, INT8OID, sizeof(int64), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE);
+    add_value(parameters, INT8ARRAYOID, PointerGetDatum(array));
+}
+
+Numbers result_numbers(uint64 row, int column) {
+    bool is_null;
+    const Datum array = SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, column, &is_null);
+    Datum *datums;
+    bool *nulls;
+    Numbers numbers{};
+    deconstruct_array(DatumGetArrayTypeP(array), INT8OID, sizeof(int64), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE, &datums,
+                      &nulls, &numbers.count);
+    numbers.values = static_cast<int64 *>(palloc(sizeof(int64) * (numbers.count + 1)));
+    for (int i = 0; i < numbers.count; i++)
+        numbers.values[i] = DatumGetInt64(datums[i]);
+    return numbers;
+}
+
+Numbers copy_numbers(const Numbers *numbers) {
+    Numbers copy = *numbers;
+    copy.values = static_cast<int64 *>(palloc(sizeof(int64) * (numbers->count + 1)));
+    memcpy(copy.values, numbers->values, sizeof(int64) * numbers->count);
+    return copy;
+}
+
 void free_result() {
     SPI_freetuptable(SPI_tuptable);
     SPI_tuptable = NULL;

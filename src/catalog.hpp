@@ -29,6 +29,14 @@ void add_text(Parameters *parameters, const char *value); // NULL is null
 void add_null(Parameters *parameters, Oid type);
 void add_value(Parameters *parameters, Oid type, Datum value);
 
+// Numbers: an array of bigint.
+struct Numbers {
+    int64 *values;
+    int count;
+};
+void add_numbers(Parameters *parameters, const int64 *values, int count);
+Numbers copy_numbers(const Numbers *numbers);
+
 // catalog_execute runs a statement inside the caller's SPI connection; the result is in SPI_tuptable (free it).
 uint64 catalog_execute(const char *statement, const Parameters *parameters);
 
@@ -40,7 +48,8 @@ uint64 catalog_prepared(CatalogStatement *prepared, const char *statement, const
 
 // Values of the row `row` of the last result.
 int64 result_int(uint64 row, int column, bool *is_null);
-char *result_text(uint64 row, int column); // by the type's output function; NULL for null
+char *result_text(uint64 row, int column);      // by the type's output function; NULL for null
+Numbers result_numbers(uint64 row, int column); // of an array that is not null
 void free_result();
 
 } // namespace sluice

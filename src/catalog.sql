@@ -15,8 +15,11 @@ CREATE TABLE sluice.pipeline (
     home          text NOT NULL,
     document      text,
     mapping       json,
-    cursor        text NOT NULL CHECK (cursor IN ('sequence')),
-    order_by      text NOT NULL,
+    cursor        text NOT NULL CHECK (cursor IN ('sequence', 'snapshot', 'hash')),
+    order_by      text,
+    lookback      text,
+    duplicates    text NOT NULL DEFAULT 'skip' CHECK (duplicates IN ('skip', 'keep')),
+    recheck       interval NOT NULL DEFAULT '0',
     batch_size    int CHECK (batch_size > 0),
     paused        boolean NOT NULL DEFAULT false,
     created_at    timestamptz NOT NULL DEFAULT now(),
@@ -36,8 +39,11 @@ COMMENT ON COLUMN sluice.pipeline.source_oid IS 'oid of the source table in the 
 COMMENT ON COLUMN sluice.pipeline.home IS 'the database (system identifier/oid) in which source_oid was taken';
 COMMENT ON COLUMN sluice.pipeline.document IS 'column of the source that holds the document';
 COMMENT ON COLUMN sluice.pipeline.mapping IS 'how documents become rows, as it was written';
-COMMENT ON COLUMN sluice.pipeline.cursor IS 'how the pipeline knows which source rows are new: sequence';
-COMMENT ON COLUMN sluice.pipeline.order_by IS 'column in whose order the source is read';
+COMMENT ON COLUMN sluice.pipeline.cursor IS 'how the pipeline knows which source rows are new: sequence, snapshot or hash';
+COMMENT ON COLUMN sluice.pipeline.order_by IS 'in which order the source is read: a column, or for the hash cursor an SQL expression; null: in none';
+COMMENT ON COLUMN sluice.pipeline.lookback IS 'hash cursor: how far behind the position a row may come; null: without limit';
+COMMENT ON COLUMN sluice.pipeline.duplicates IS 'hash cursor: whether equal rows are deliveries of one (skip) or rows of their own (keep)';
+COMMENT ON COLUMN sluice.pipeline.recheck IS 'hash cursor: how often the whole source is compared where nothing tells what arrived';
 COMMENT ON COLUMN sluice.pipeline.batch_size IS 'source rows a batch; null: chosen automatically';
 COMMENT ON COLUMN sluice.pipeline.paused IS 'whether runs do nothing';
 COMMENT ON COLUMN sluice.pipeline.created_at IS 'when the pipeline was created';
@@ -53,6 +59,7 @@ CREATE TABLE sluice.sequence_position (
     holders     bigint[] NOT NULL DEFAULT '{}',
     filenode    bigint NOT NULL,
     home        text NOT NULL,
+    leaves      bigint[] NOT NULL DEFAULT '{}',
     rows_total  bigint NOT NULL DEFAULT 0
 ) WITH (fillfactor = 10);
 REVOKE ALL ON sluice.sequence_position FROM PUBLIC;
@@ -63,7 +70,41 @@ COMMENT ON COLUMN sluice.sequence_position.sampled IS 'last value of the sequenc
 COMMENT ON COLUMN sluice.sequence_position.holders IS 'transactions that held the sequence then: backend, transaction and the number above which all of its own lie, three entries each';
 COMMENT ON COLUMN sluice.sequence_position.filenode IS 'storage of the sequence, changed when it is started anew';
 COMMENT ON COLUMN sluice.sequence_position.home IS 'the database in which filenode was taken';
+COMMENT ON COLUMN sluice.sequence_position.leaves IS 'oids of the tables that hold the rows of the source, to notice partitions that are attached';
 COMMENT ON COLUMN sluice.sequence_position.rows_total IS 'source rows loaded so far';
+
+CREATE TABLE sluice.arrival_position (
+    pipeline_id int PRIMARY KEY,
+    seen        pg_snapshot,
+    target      pg_snapshot,
+    stamp       xid8,
+    key         text[],
+    order_value text,
+    reached     text,
+    hash        text,
+    compared_at timestamptz,
+    forgotten   bigint NOT NULL DEFAULT 0,
+    covered     boolean NOT NULL DEFAULT false,
+    leaves      bigint[] NOT NULL DEFAULT '{}',
+    stored      bigint NOT NULL,
+    rows_total  bigint NOT NULL DEFAULT 0
+) WITH (fillfactor = 10);
+REVOKE ALL ON sluice.arrival_position FROM PUBLIC;
+COMMENT ON TABLE sluice.arrival_position IS 'positions of the pipelines whose cursor is snapshot or hash';
+COMMENT ON COLUMN sluice.arrival_position.pipeline_id IS 'the pipeline';
+COMMENT ON COLUMN sluice.arrival_position.seen IS 'all source rows written by transactions that this snapshot saw have been dealt with; null: none';
+COMMENT ON COLUMN sluice.arrival_position.target IS 'what will be seen when the sweep in progress is done; null: none is in progress';
+COMMENT ON COLUMN sluice.arrival_position.stamp IS 'transaction of the row that the sweep read last';
+COMMENT ON COLUMN sluice.arrival_position.key IS 'that row among those of its transaction: names and values of its key, or an empty name, partition and row pointer in an arrival index';
+COMMENT ON COLUMN sluice.arrival_position.order_value IS 'hash cursor: greatest order value of the sweeps that are done';
+COMMENT ON COLUMN sluice.arrival_position.reached IS 'hash cursor: greatest order value of the sweep in progress';
+COMMENT ON COLUMN sluice.arrival_position.hash IS 'hash cursor: hash of the document loaded last';
+COMMENT ON COLUMN sluice.arrival_position.compared_at IS 'hash cursor: start of the last compare of the whole source';
+COMMENT ON COLUMN sluice.arrival_position.forgotten IS 'hash cursor: the ledger holds nothing of runs up to here';
+COMMENT ON COLUMN sluice.arrival_position.covered IS 'hash cursor: the sweep in progress goes over rows that were read before, so that known ones are no deliveries';
+COMMENT ON COLUMN sluice.arrival_position.leaves IS 'oids of the tables that hold the rows of the source, to notice partitions that are attached';
+COMMENT ON COLUMN sluice.arrival_position.stored IS 'transaction that wrote this row: another xmin shows that a dump brought it here';
+COMMENT ON COLUMN sluice.arrival_position.rows_total IS 'source rows loaded so far';
 
 CREATE TABLE sluice.run_log (
     run_id      bigint GENERATED BY DEFAULT AS IDENTITY PRIMARY KEY,
@@ -81,7 +122,9 @@ CREATE TABLE sluice.run_log (
     rejected    bigint NOT NULL DEFAULT 0,
     nulled      bigint NOT NULL DEFAULT 0,
     idle_runs   bigint NOT NULL DEFAULT 0,
-    error       text
+    error       text,
+    "position"  jsonb,
+    undone_at   timestamptz
 ) WITH (fillfactor = 70);
 CREATE INDEX run_log_pipeline ON sluice.run_log (pipeline_id, run_id DESC);
 REVOKE ALL ON sluice.run_log FROM PUBLIC;
@@ -102,10 +145,13 @@ COMMENT ON COLUMN sluice.run_log.rejected IS 'source rows rejected';
 COMMENT ON COLUMN sluice.run_log.nulled IS 'values that did not fit and became null, as the mapping says';
 COMMENT ON COLUMN sluice.run_log.idle_runs IS 'runs since this one that found nothing new and got no row of their own';
 COMMENT ON COLUMN sluice.run_log.error IS 'the error that ended the run';
+COMMENT ON COLUMN sluice.run_log."position" IS 'where the cursor stood after it; null when the run moved nothing';
+COMMENT ON COLUMN sluice.run_log.undone_at IS 'when sluice.rewind undid it';
 
 SELECT pg_catalog.pg_extension_config_dump('sluice.pipeline', '');
 SELECT pg_catalog.pg_extension_config_dump('sluice.pipeline_pipeline_id_seq', '');
 SELECT pg_catalog.pg_extension_config_dump('sluice.sequence_position', '');
+SELECT pg_catalog.pg_extension_config_dump('sluice.arrival_position', '');
 SELECT pg_catalog.pg_extension_config_dump('sluice.run_log', '');
 SELECT pg_catalog.pg_extension_config_dump('sluice.run_log_run_id_seq', '');
 

@@ -74,6 +74,13 @@ static void check_document(Oid type) {
                         errhint("Documents are jsonb, json, text or varchar.")));
 }
 
+const char *content_text(const ContentHash *hash) {
+    char *text = static_cast<char *>(palloc(sizeof(ContentHash) * 2 + 1));
+    for (size_t i = 0; i < sizeof(ContentHash); i++)
+        snprintf(text + i * 2, 3, "%02x", hash->bytes[i]);
+    return text;
+}
+
 } // namespace sluice
 
 using namespace sluice;

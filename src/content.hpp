@@ -13,4 +13,6 @@ struct ContentHash {
 // document is known to have.
 ContentHash content_of(Datum document, bool is_null);
 
+const char *content_text(const ContentHash *hash); // in hexadecimal digits
+
 } // namespace sluice

@@ -2,10 +2,10 @@
 #include "postgres.hpp"
 
 #include "catalog.hpp"
+#include "cursor.hpp"
 #include "mapping.hpp"
 #include "pipeline.hpp"
 #include "rights.hpp"
-#include "sequence_cursor.hpp"
 #include "shred.hpp"
 
 namespace sluice {
@@ -14,30 +14,11 @@ static char *text_argument(FunctionCallInfo fcinfo, int number) {
     return PG_ARGISNULL(number) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(number));
 }
 
+static char *name_text(FunctionCallInfo fcinfo, int number) { return pstrdup(NameStr(*PG_GETARG_NAME(number))); }
+
 static void check_batch_size(FunctionCallInfo fcinfo, int number) {
     if (!PG_ARGISNULL(number) && PG_GETARG_INT32(number) < 1)
         argument_error("batch_size", "must be at least 1", NULL);
-}
-
-static const char *check_cursor(Relation source, const char *cursor, const char *order_by) {
-    static const char *const known[] = {"sequence", "hash", "snapshot"};
-    if (cursor && strcmp(cursor, "sequence") != 0) {
-        if (strcmp(cursor, "hash") == 0 || strcmp(cursor, "snapshot") == 0)
-            ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-                            errmsg("cursor: \"%s\" is not supported by this version", cursor)));
-        argument_error("cursor", psprintf("\"%s\" is no cursor", cursor), nearest_of(cursor, known, lengthof(known)));
-    }
-    const char kind = source->rd_rel->relkind;
-    if (!order_by && (kind == RELKIND_RELATION || kind == RELKIND_PARTITIONED_TABLE))
-        order_by = choose_sequence_column(source);
-    else if (!order_by)
-        (void)check_sequence_source(source, ""); // says what is wrong with such a source
-    if (!order_by)
-        argument_error("order_by",
-                       psprintf("the primary key of %s has no column filled by a sequence or identity",
-                                relation_name(RelationGetRelid(source))),
-                       "Name a column that is an identity or has nextval() as its default.");
-    return order_by;
 }
 
 static void check_select(Oid source, const AttrNumber *columns, int count) {
@@ -48,13 +29,13 @@ static void check_select(Oid source, const AttrNumber *columns, int count) {
             aclcheck_error(ACLCHECK_NO_PRIV, get_relkind_objtype(get_rel_relkind(source)), get_rel_name(source));
 }
 
-static void check_source_rights(const ShredPlan *plan, Relation source, const char *document, const char *order_by) {
+// The order is an expression: whether its columns may be read is found out when it is planned.
+static void check_source_rights(const ShredPlan *plan, Relation source, const char *document) {
     const Oid relation = RelationGetRelid(source);
-    AttrNumber *columns = static_cast<AttrNumber *>(palloc(sizeof(AttrNumber) * (plan->source_column_count + 2)));
+    AttrNumber *columns = static_cast<AttrNumber *>(palloc(sizeof(AttrNumber) * (plan->source_column_count + 1)));
     memcpy(columns, plan->source_columns, sizeof(AttrNumber) * plan->source_column_count);
     columns[plan->source_column_count] = get_attnum(relation, document);
-    columns[plan->source_column_count + 1] = get_attnum(relation, order_by);
-    check_select(relation, columns, plan->source_column_count + 2);
+    check_select(relation, columns, plan->source_column_count + 1);
 }
 
 static void check_target_rights(const ShredTable *table) {
@@ -66,71 +47,82 @@ static void check_target_rights(const ShredTable *table) {
                            get_rel_name(table->relation));
 }
 
-static void check_rights(const ShredPlan *plan, Relation source, const char *document, const char *order_by) {
-    check_source_rights(plan, source, document, order_by);
+static void check_rights(const ShredPlan *plan, Relation source, const char *document) {
+    check_source_rights(plan, source, document);
     for (int i = 0; i < plan->table_count; i++)
         check_target_rights(&plan->tables[i]);
 }
 
-// check_numbers refuses a source whose rows have numbers that its sequence has not reached: it would draw them again.
-static void check_numbers(Oid source, const char *order_by, Oid sequence) {
-    int64 highest;
-    if (!highest_number(source, order_by, &highest))
-        return;
-    const int64 last = sequence_last_value(sequence); // after the rows were looked at
-    if (last == nothing_read || highest > last)
-        ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-                        errmsg("source %s has a row with %s = " INT64_FORMAT ", but its sequence stands at %s",
-                               relation_name(source), quote_identifier(order_by), highest,
-                               last == nothing_read ? "its start" : psprintf(INT64_FORMAT, last)),
-                        errhint("Run SELECT setval(%s, " INT64_FORMAT ").", quote_literal_cstr(relation_name(sequence)),
-                                highest)));
+// The arguments of sluice.create_shred, in their order.
+namespace argument {
+enum { Name, Source, Document, MappingText, CursorName, OrderBy, Lookback, Duplicates, Recheck, BatchSize };
 }
 
-static void note_missing_index(Relation source, const char *order_by) {
-    if (has_order_index(source, get_attnum(RelationGetRelid(source), order_by)))
-        return;
-    ereport(NOTICE, (errmsg("no index of source %s begins with %s: every batch will read the whole source",
-                            relation_name(RelationGetRelid(source)), quote_identifier(order_by)),
-                     errhint("Run CREATE INDEX ON %s (%s).", relation_name(RelationGetRelid(source)),
-                             quote_identifier(order_by))));
+static const char *check_duplicates(const char *duplicates) {
+    static const char *const known[] = {"skip", "keep"};
+    if (duplicates && strcmp(duplicates, "skip") != 0 && strcmp(duplicates, "keep") != 0)
+        argument_error("duplicates", psprintf("\"%s\" is neither \"skip\" nor \"keep\"", duplicates),
+                       nearest_of(duplicates, known, lengthof(known)));
+    return duplicates;
 }
 
-static void create_shred(FunctionCallInfo fcinfo) {
+static const Interval *recheck_argument(FunctionCallInfo fcinfo, int number) {
+    if (PG_ARGISNULL(number))
+        return NULL;
+    const Interval *recheck = PG_GETARG_INTERVAL_P(number);
+    if (recheck->month < 0 || recheck->day < 0 || recheck->time < 0)
+        argument_error("recheck", "must not be negative", "'0' compares in every run.");
+    return recheck;
+}
+
+static void read_arguments(FunctionCallInfo fcinfo, NewPipeline *pipeline) {
+    using namespace argument;
     static const char *const required[] = {"name", "source", "document", "mapping"};
     for (int i = 0; i < static_cast<int>(lengthof(required)); i++)
         if (PG_ARGISNULL(i))
             argument_error(required[i], "must not be null", NULL);
-    check_batch_size(fcinfo, 6);
+    check_batch_size(fcinfo, BatchSize);
+    pipeline->name = text_argument(fcinfo, Name);
+    pipeline->kind = "shred";
+    pipeline->source = PG_GETARG_OID(Source);
+    if (!get_rel_name(pipeline->source))
+        argument_error("source", psprintf("relation %u does not exist", pipeline->source), NULL);
+    pipeline->document = name_text(fcinfo, Document);
+    pipeline->mapping = text_argument(fcinfo, MappingText);
+    pipeline->cursor = text_argument(fcinfo, CursorName);
+    pipeline->order_by = text_argument(fcinfo, OrderBy);
+    pipeline->lookback = text_argument(fcinfo, Lookback);
+    pipeline->duplicates = check_duplicates(text_argument(fcinfo, Duplicates));
+    pipeline->recheck = recheck_argument(fcinfo, Recheck);
+    pipeline->batch_size = PG_ARGISNULL(BatchSize) ? 0 : PG_GETARG_INT32(BatchSize);
+}
+
+static void check_source_kind(Oid source) {
+    const char kind = get_rel_relkind(source);
+    if (kind != RELKIND_RELATION && kind != RELKIND_PARTITIONED_TABLE && kind != RELKIND_VIEW &&
+        kind != RELKIND_MATVIEW && kind != RELKIND_FOREIGN_TABLE)
+        ereport(ERROR, (errcode(ERRCODE_WRONG_OBJECT_TYPE),
+                        errmsg("source: %s is no table, view or foreign table", relation_name(source))));
+}
+
+static void create_shred(FunctionCallInfo fcinfo) {
     NewPipeline pipeline{};
-    pipeline.name = text_argument(fcinfo, 0);
-    pipeline.kind = "shred";
-    pipeline.source = PG_GETARG_OID(1);
-    if (!get_rel_name(pipeline.source))
-        argument_error("source", psprintf("relation %u does not exist", pipeline.source), NULL);
-    pipeline.document = pstrdup(NameStr(*PG_GETARG_NAME(2)));
-    pipeline.mapping = text_argument(fcinfo, 3);
-    pipeline.batch_size = PG_ARGISNULL(6) ? 0 : PG_GETARG_INT32(6);
+    read_arguments(fcinfo, &pipeline);
+    check_source_kind(pipeline.source);
     Relation source = relation_open(pipeline.source, AccessShareLock);
-    pipeline.order_by = check_cursor(source, text_argument(fcinfo, 4), text_argument(fcinfo, 5));
+    choose_cursor(&pipeline, source);
     (void)document_type(source, pipeline.document);
-    const Oid sequence = check_sequence_source(source, pipeline.order_by);
-    warn_of_hidden_rows(pipeline.source);
     const ShredPlan *plan = plan_shred(read_mapping(pipeline.mapping, strlen(pipeline.mapping)), source);
-    check_rights(plan, source, pipeline.document, pipeline.order_by);
-    check_numbers(pipeline.source, pipeline.order_by, sequence);
-    pipeline.cursor = "sequence";
-    const SequencePosition position = start_sequence_position(sequence);
-    insert_sequence_position(insert_pipeline(&pipeline), &position);
-    note_missing_index(source, pipeline.order_by);
+    check_rights(plan, source, pipeline.document);
+    check_new_cursor(&pipeline, source);
+    start_cursor(&pipeline, insert_pipeline(&pipeline), source);
     relation_close(source, NoLock);
 }
 
 static void check_new_mapping(const Pipeline *pipeline, const char *mapping) {
     const OwnerScope owner = switch_to_owner(pipeline);
     Relation source = relation_open(pipeline_source(pipeline), AccessShareLock);
-    check_rights(plan_shred(read_mapping(mapping, strlen(mapping)), source), source, pipeline->document,
-                 pipeline->order_by);
+    check_rights(plan_shred(read_mapping(mapping, strlen(mapping)), source), source, pipeline->document);
     relation_close(source, AccessShareLock);
     switch_back(&owner);
 }

@@ -1,5 +1,5 @@
-// A cursor: how a run knows which source rows are new. Each kind has a room of its own (sequence, snapshot); a run sees
-// only this.
+// A cursor: how a pipeline knows which source rows are new. Each kind has a room of its own (sequence_cursor,
+// snapshot_cursor, hash_cursor); everybody else sees only this.
 //
 // A batch goes: look (before its snapshot is taken), then open and read until `rows` are read or nothing is left, then
 // advance. What a cursor knows between batches is its position; `store` writes it, in the batch's own transaction.
@@ -7,11 +7,22 @@
 
 #include "postgres.hpp"
 
+#include "pipeline.hpp"
 #include "source.hpp"
 
 namespace sluice {
 
-struct Pipeline;
+// Source rows that a batch dealt with without loading them.
+struct Skipped {
+    int64 duplicates; // delivered before
+    int64 too_late;   // later than lookback allows
+};
+
+struct Estimate {
+    bool known;
+    int64 pending;
+    const char *waiting_for; // NULL: for nobody
+};
 
 class Cursor {
 public:
@@ -25,15 +36,57 @@ public:
     virtual bool open(int64 rows) = 0;
     virtual bool read(SourceRow *row) = 0;
     virtual void close() = 0;
-    // advance moves the position behind what was read; `all` when nothing was left unread.
-    virtual void advance(bool all) = 0;
-    // store writes the position; false when nothing changed that is worth a row version. `rows` were read by this batch.
+    // advance moves the position behind what was read; `all` when nothing was left unread, `last` when the run does no
+    // other batch after this one.
+    virtual void advance(bool all, bool last, int64 run) = 0;
+    // store writes the position, if anything changed that is worth a row version. `rows` were loaded by this batch.
     virtual void store(int64 rows) = 0;
+    virtual Skipped skipped() { return Skipped{}; } // by this batch
+    // end gives back what outlives a transaction; it raises nothing.
+    virtual void end() {}
 
+    // describe tells which row it is, for error messages: "id = 5".
+    virtual void describe(const SourceRow *row, StringInfo to) = 0;
     virtual int64 expected() = 0; // estimate of the rows that look found
     // held_back tells whether open transactions keep rows back; wait sleeps until they end or `end` comes.
-    virtual bool held_back() = 0;
-    virtual void wait(TimestampTz end) = 0;
+    virtual bool held_back() { return false; }
+    virtual void wait(TimestampTz) {}
+    virtual const char *waiting_for() { return NULL; } // the sessions, when held_back
+
+    // Looking at a pipeline and managing it, after check.
+    // unread is SQL over the source as s: rows that have not been read.
+    virtual const char *unread(Relation source) = 0;
+    virtual int64 pending(Relation source);
+    virtual Estimate estimate(Relation source) = 0;
+    virtual const char *show() = 0; // the position as JSON
+    // seek moves the position, back only where no row would be loaded twice.
+    virtual void seek(Relation source, Jsonb *position) = 0;
+    // rewind moves the position back to where it was after run `to_run`: `position` is what show() said then, NULL at the
+    // very start. `rows` are those that later runs had loaded.
+    virtual void rewind(Relation source, Jsonb *position, int64 to_run, int64 rows) = 0;
 };
+
+// make_cursor loads the position of a pipeline; the cursor lives in `memory`.
+Cursor *make_cursor(const Pipeline *pipeline, MemoryContext memory);
+
+// choose_cursor settles which cursor reads a new pipeline's source, and in which order: both may be left open.
+void choose_cursor(NewPipeline *pipeline, Relation source);
+
+// check_new_cursor refuses a source that the chosen cursor cannot read; start_cursor makes its first position, and tells
+// which index is missing.
+void check_new_cursor(const NewPipeline *pipeline, Relation source);
+void start_cursor(const NewPipeline *pipeline, int32 id, Relation source);
+
+// warn_of_hidden_rows warns when policies apply to the current user: he may not see all rows.
+void warn_of_hidden_rows(Oid source);
+
+// count_rows executes a query of one number, as the current user.
+int64 count_rows(const char *query, int parameters, Oid *types, Datum *values);
+
+// position_member takes a member out of a position given as JSON; it raises 22023 when the position is none of `cursor`.
+Value position_member(Jsonb *position, const char *cursor, const char *member);
+char *value_string(const Value &value); // of a JSON string; NULL for anything else
+
+[[noreturn]] void refuse_going_back(const Pipeline *pipeline, Oid source);
 
 } // namespace sluice

@@ -64,8 +64,8 @@ static void not_yet(const char *pointer, const char *what) {
 static void plain_form(const char *text, MappedColumn *column, const char *pointer) {
     static const char *const words[] = {"@key", "@index",     "#serial", "#default",
                                         "#run", "#loaded_at", "#hash",   "#rest"};
-    constexpr ValueForm forms[] = {ValueForm::Key,     ValueForm::Index, ValueForm::Serial,
-                                   ValueForm::Default, ValueForm::Run,   ValueForm::LoadedAt};
+    constexpr ValueForm forms[] = {ValueForm::Key, ValueForm::Index,    ValueForm::Serial, ValueForm::Default,
+                                   ValueForm::Run, ValueForm::LoadedAt, ValueForm::Hash};
     for (int i = 0; i < static_cast<int>(lengthof(words)); i++) {
         if (strcmp(text, words[i]) != 0)
             continue;
@@ -87,7 +87,7 @@ static void plain_form(const char *text, MappedColumn *column, const char *point
         mapping_error(
             pointer, psprintf("\"%s\" is no value", text),
             "A value is a path ($..., @...), \"@key\", \"@index\", \"parent.column\", \"#serial\", \"#default\", "
-            "\"#run\", \"#loaded_at\" or \"#source.column\".");
+            "\"#run\", \"#loaded_at\", \"#hash\" or \"#source.column\".");
     column->form = ValueForm::Path;
     column->path = parse_path(text, pointer);
     if (path_has_each(column->path))

@@ -18,6 +18,7 @@ enum class ValueForm : uint8_t {
     Default,      // "#default"
     Run,          // "#run"
     LoadedAt,     // "#loaded_at"
+    Hash,         // "#hash"
     SourceColumn, // "#source.column"
 };
 

@@ -37,6 +37,11 @@ void _PG_init(void) {
         "Once, at its end, outside a transaction block; 0 does not wait. What is held back longer is loaded by a later "
         "run.",
         &sluice::wait_for_writers, 1000, 0, 60000, PGC_USERSET, GUC_UNIT_MS, NULL, NULL, NULL);
+    DefineCustomIntVariable(
+        "sluice.keep_runs", "How long sluice.runs keeps a finished run.",
+        "A run that loads something deletes older ones of its pipeline, but for its last success; -1 "
+        "keeps everything.",
+        &sluice::keep_runs, 90 * 24 * 60, -1, INT_MAX, PGC_USERSET, GUC_UNIT_MIN, NULL, NULL, NULL);
     DefineCustomBoolVariable("sluice.test_by_query", "Writes every target by INSERT ... SELECT instead of directly.",
                              "For the extension's own tests: both ways must give the same rows.",
                              &sluice::test_by_query, false, PGC_SUSET, GUC_NO_SHOW_ALL | GUC_NOT_IN_SAMPLE, NULL, NULL,

@@ -2,8 +2,8 @@
 #include "pipeline.hpp"
 
 #include "catalog.hpp"
+#include "ledger.hpp"
 #include "run.hpp"
-#include "sequence_cursor.hpp"
 
 namespace sluice {
 
@@ -70,7 +70,8 @@ static Pipeline *load_pipeline(CatalogStatement *statement, const char *conditio
                                   "p.source_oid, p.home, p.document, "
                                   "p.mapping, p.order_by, p.batch_size::bigint, p.paused::int::bigint, p.time_zone, "
                                   "p.date_style, p.interval_style, "
-                                  "p.search_path, p.cursor FROM sluice.pipeline p WHERE %s",
+                                  "p.search_path, p.cursor, p.lookback, (p.duplicates = 'keep')::int::bigint, "
+                                  "extract(epoch FROM p.recheck)::bigint FROM sluice.pipeline p WHERE %s",
                                   condition),
                          parameters);
     bool is_null;
@@ -97,6 +98,9 @@ static Pipeline *load_pipeline(CatalogStatement *statement, const char *conditio
     pipeline->interval_style = result_text(0, 15);
     pipeline->search_path = result_text(0, 16);
     pipeline->cursor = result_text(0, 17);
+    pipeline->lookback = result_text(0, 18);
+    pipeline->keeps_duplicates = result_int(0, 19, &is_null);
+    pipeline->recheck = result_int(0, 20, &is_null);
     free_result();
     return pipeline;
 }
@@ -129,6 +133,8 @@ Oid pipeline_source(const Pipeline *pipeline) {
     case Found::Yes:
         return source;
     case Found::MadeAgain:
+        if (strcmp(pipeline->cursor, "hash") == 0)
+            return source; // its rows are known by their content, wherever they lie
         ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
                         errmsg("source %s of pipeline \"%s\" was dropped and made again", name, pipeline->name),
                         errdetail("Its numbers have nothing to do with those that were read before."),
@@ -169,6 +175,9 @@ static void delete_leftovers() {
     const Parameters none{};
     catalog_execute("DELETE FROM sluice.sequence_position s WHERE NOT EXISTS "
                     "(SELECT FROM sluice.pipeline p WHERE p.pipeline_id = s.pipeline_id)",
+                    &none);
+    catalog_execute("DELETE FROM sluice.arrival_position a WHERE NOT EXISTS "
+                    "(SELECT FROM sluice.pipeline p WHERE p.pipeline_id = a.pipeline_id)",
                     &none);
     catalog_execute("DELETE FROM sluice.run_log r WHERE NOT EXISTS "
                     "(SELECT FROM sluice.pipeline p WHERE p.pipeline_id = r.pipeline_id)",
@@ -212,11 +221,17 @@ static int64 insert_definition(const NewPipeline *pipeline) {
     add_text(&parameters, GetConfigOption("IntervalStyle", false, false));
     add_text(&parameters, kept_search_path());
     add_text(&parameters, pipeline->cursor);
+    add_text(&parameters, pipeline->lookback);
+    add_text(&parameters, pipeline->duplicates);
+    if (pipeline->recheck)
+        add_value(&parameters, INTERVALOID, IntervalPGetDatum(pipeline->recheck));
+    else
+        add_null(&parameters, INTERVALOID);
     catalog_execute("INSERT INTO sluice.pipeline (name, kind, source_schema, source_name, source_oid, home, document, "
-                    "mapping, cursor, "
-                    "order_by, batch_size, time_zone, date_style, interval_style, search_path) "
-                    "VALUES ($1, $2, $3, $4, $5, $6, $7, $8::json, $15, $9, $10::int, $11, $12, $13, $14) "
-                    "RETURNING pipeline_id::bigint",
+                    "mapping, order_by, batch_size, time_zone, date_style, interval_style, search_path, cursor, "
+                    "lookback, duplicates, recheck) "
+                    "VALUES ($1, $2, $3, $4, $5, $6, $7, $8::json, $9, $10::int, $11, $12, $13, $14, $15, $16, "
+                    "coalesce($17, 'skip'), coalesce($18, '0')) RETURNING pipeline_id::bigint",
                     &parameters);
     bool is_null;
     const int64 id = result_int(0, 1, &is_null);
@@ -289,6 +304,7 @@ Datum sluice_drop_pipeline(PG_FUNCTION_ARGS) {
     add_int(&parameters, pipeline->id);
     catalog_execute("DELETE FROM sluice.pipeline WHERE pipeline_id = $1::int", &parameters);
     const Parameters none{};
+    drop_ledger(pipeline->id);
     delete_leftovers();
     catalog_execute(psprintf("DROP TYPE sluice.%s", anchor_name(pipeline->id)), &none);
     SPI_finish();
@@ -305,21 +321,6 @@ PG_FUNCTION_INFO_V1(sluice_resume);
 Datum sluice_resume(PG_FUNCTION_ARGS) {
     set_paused(name_argument(fcinfo), false);
     PG_RETURN_VOID();
-}
-
-PG_FUNCTION_INFO_V1(sluice_cursor_position);
-Datum sluice_cursor_position(PG_FUNCTION_ARGS) {
-    const char *name = name_argument(fcinfo);
-    MemoryContext caller = CurrentMemoryContext;
-    SPI_connect();
-    const Pipeline *pipeline = find_pipeline(name);
-    MemoryContextSwitchTo(caller);
-    const int64 position = load_sequence_position(pipeline->id).position;
-    const char *json = psprintf("{\"cursor\": \"sequence\", \"order_value\": %s}",
-                                position == nothing_read ? "null" : psprintf(INT64_FORMAT, position));
-    const Datum result = DirectFunctionCall1(jsonb_in, CStringGetDatum(json));
-    SPI_finish();
-    return result;
 }
 
 PG_FUNCTION_INFO_V1(sluice_is_running);

@@ -16,7 +16,10 @@ struct Pipeline {
     const char *document;
     const char *mapping;
     const char *cursor;
-    const char *order_by;
+    const char *order_by; // NULL: none
+    const char *lookback; // NULL: without limit
+    bool keeps_duplicates;
+    int64 recheck;  // seconds between full compares
     int batch_size; // 0: automatic
     bool paused;
     const char *time_zone, *date_style, *interval_style, *search_path;
@@ -47,6 +50,9 @@ struct NewPipeline {
     const char *mapping;
     const char *cursor;
     const char *order_by;
+    const char *lookback;
+    const char *duplicates;  // NULL: as the kind has it
+    const Interval *recheck; // NULL: every run
     int batch_size;
 };
 

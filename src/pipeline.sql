@@ -16,18 +16,6 @@ CREATE FUNCTION sluice.resume(name text) RETURNS void
 LANGUAGE C AS 'MODULE_PATHNAME', 'sluice_resume';
 COMMENT ON FUNCTION sluice.resume(text) IS 'resume a paused pipeline';
 
-CREATE FUNCTION sluice.cursor_position(name text) RETURNS jsonb
-LANGUAGE C AS 'MODULE_PATHNAME', 'sluice_cursor_position';
-COMMENT ON FUNCTION sluice.cursor_position(text) IS 'up to where a pipeline has read its source';
-
-CREATE FUNCTION sluice.pending(name text) RETURNS bigint
-LANGUAGE C AS 'MODULE_PATHNAME', 'sluice_pending';
-COMMENT ON FUNCTION sluice.pending(text) IS 'source rows, as visible now, that a pipeline has not loaded yet';
-
-CREATE FUNCTION sluice.seek(name text, "position" jsonb) RETURNS void
-LANGUAGE C AS 'MODULE_PATHNAME', 'sluice_seek';
-COMMENT ON FUNCTION sluice.seek(text, jsonb) IS 'move the position of a pipeline, as sluice.cursor_position shows it; back only where no row would be loaded twice';
-
 -- The owner of a pipeline is the owner of its anchor, the type sluice.pipeline_<id>. So ALTER ... OWNER, REASSIGN OWNED,
 -- DROP OWNED, DROP ROLE and dumps treat pipelines as they treat any other object.
 CREATE FUNCTION sluice.pipeline_owner(pipeline_id int) RETURNS oid

@@ -54,11 +54,16 @@ extern "C" {
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
+#include "optimizer/clauses.h"
 #include "optimizer/optimizer.h"
 #include "parser/parse_coerce.h"
+#include "parser/parse_collate.h"
+#include "parser/parse_expr.h"
+#include "parser/parse_func.h"
 #include "parser/parse_node.h"
 #include "parser/parse_relation.h"
 #include "parser/parse_type.h"
+#include "parser/parser.h"
 #include "parser/parsetree.h"
 #include "parser/scansup.h"
 #include "partitioning/partdesc.h"
@@ -104,6 +109,7 @@ extern "C" {
 #include "utils/uuid.h"
 #include "utils/varlena.h"
 #include "utils/wait_event.h"
+#include "utils/xid8.h"
 #if PG_VERSION_NUM >= 160000
 #include "nodes/miscnodes.h"
 #endif
@@ -192,6 +198,15 @@ inline void init_insert_range_table(EState *estate, InsertRangeTable *range) {
 // parse_datetime_strictly reads text by a to_timestamp format and refuses what is left over; the type follows the format.
 inline Datum parse_datetime_strictly(text *value, text *format, Oid *type, int32 *typmod, int *zone) {
     return parse_datetime(value, format, DEFAULT_COLLATION_OID, true, type, typmod, zone, NULL);
+}
+
+// begin_index_scan begins a plain scan of an index.
+inline IndexScanDesc begin_index_scan(Relation heap, Relation index, Snapshot snapshot, int keys) {
+#if PG_VERSION_NUM >= 180000
+    return index_beginscan(heap, index, snapshot, NULL, keys, 0);
+#else
+    return index_beginscan(heap, index, snapshot, keys, 0);
+#endif
 }
 
 // A lock holder: a virtual transaction (backend, number), or a prepared one (no backend, its transaction id).

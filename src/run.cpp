@@ -15,12 +15,12 @@
 #include "postgres.hpp"
 
 #include "catalog.hpp"
+#include "cursor.hpp"
 #include "document.hpp"
 #include "mapping.hpp"
 #include "pipeline.hpp"
 #include "rights.hpp"
 #include "run.hpp"
-#include "sequence_cursor.hpp"
 #include "shred.hpp"
 
 namespace sluice {
@@ -28,11 +28,12 @@ namespace sluice {
 constexpr int automatic_batch_size = 10000;
 
 int wait_for_writers = 1000;
+int keep_runs = 90 * 24 * 60;
 
 enum class BatchEnd : uint8_t { Idle, More, Last };
 
 struct RunCounts {
-    int64 batches, source_rows, inserted, nulled;
+    int64 batches, source_rows, inserted, nulled, duplicates, too_late;
 };
 
 struct Run {
@@ -122,34 +123,6 @@ static void load_row(Run *run, Shredder *shredder, const SourceRow *row) {
     MemoryContextReset(run->document);
 }
 
-// load_rows reads, shreds and writes about `limit` rows; it reports whether that was all there is.
-static bool load_rows(Run *run, int64 limit, RunCounts *counts) {
-    Shredder shredder{};
-    shredder.plan = run->plan;
-    shredder.cache = run->cache;
-    shredder.source = run->source;
-    shredder.order_by = run->pipeline->order_by;
-    shredder.run_id = run->run_id;
-    shredder.loaded_at = GetCurrentTransactionStartTimestamp();
-    bool open = run->cursor->open(limit);
-    begin_shredding(&shredder);
-    int64 rows = 0;
-    while (open) {
-        SourceRow row{};
-        for (; run->cursor->read(&row); rows++)
-            load_row(run, &shredder, &row);
-        run->cursor->close();
-        open = rows < limit && run->cursor->open(limit - rows);
-    }
-    const bool all = rows < limit;
-    counts->inserted += finish_shredding(&shredder);
-    counts->nulled += shredder.nulled;
-    counts->source_rows += rows;
-    counts->batches += rows > 0;
-    run->cursor->advance(all);
-    return all;
-}
-
 static int64 new_run_id() {
     const Parameters none{};
     catalog_execute("SELECT pg_catalog.nextval('sluice.run_log_run_id_seq')", &none);
@@ -159,15 +132,85 @@ static int64 new_run_id() {
     return id;
 }
 
-static bool reached_max_batches(const Run *run) {
-    return run->options.max_batches > 0 && run->counts.batches >= run->options.max_batches;
+static void describe_row(void *cursor, const SourceRow *row, StringInfo to) {
+    static_cast<Cursor *>(cursor)->describe(row, to);
 }
 
-static bool run_ends(const Run *run, BatchEnd end) { return end != BatchEnd::More || reached_max_batches(run); }
+// begin_rows opens the shredder when there is something to shred: a look that finds nothing costs nothing more.
+static void begin_rows(Run *run, Shredder *shredder) {
+    if (!run->run_id)
+        run->run_id = new_run_id();
+    shredder->plan = run->plan;
+    shredder->cache = run->cache;
+    shredder->source = run->source;
+    shredder->describe = describe_row;
+    shredder->cursor = run->cursor;
+    shredder->run_id = run->run_id;
+    shredder->loaded_at = GetCurrentTransactionStartTimestamp();
+    begin_shredding(shredder);
+}
+
+static bool reached_max_batches(const Run *run, int64 batches) {
+    return run->options.max_batches > 0 && batches >= run->options.max_batches;
+}
+
+static int64 read_rows(Run *run, Shredder *shredder, int64 limit) {
+    int64 rows = 0;
+    for (bool open = run->cursor->open(limit); open; open = rows < limit && run->cursor->open(limit - rows)) {
+        SourceRow row{};
+        for (; run->cursor->read(&row); rows++) {
+            if (!shredder->writer)
+                begin_rows(run, shredder);
+            load_row(run, shredder, &row);
+        }
+        run->cursor->close();
+    }
+    return rows;
+}
+
+// load_rows reads, shreds and writes about `limit` rows; it reports whether that was all there is.
+static bool load_rows(Run *run, int64 limit, RunCounts *counts) {
+    Shredder shredder{};
+    const int64 rows = read_rows(run, &shredder, limit);
+    const bool all = rows < limit;
+    if (shredder.writer)
+        counts->inserted += finish_shredding(&shredder);
+    const Skipped skipped = run->cursor->skipped();
+    if (!run->run_id && skipped.duplicates + skipped.too_late > 0)
+        run->run_id = new_run_id();
+    counts->nulled += shredder.nulled;
+    counts->source_rows += rows;
+    counts->duplicates += skipped.duplicates;
+    counts->too_late += skipped.too_late;
+    counts->batches += rows > 0;
+    run->cursor->advance(all, all || reached_max_batches(run, counts->batches), run->run_id);
+    return all;
+}
+
+static bool run_ends(const Run *run, BatchEnd end) {
+    return end != BatchEnd::More || reached_max_batches(run, run->counts.batches);
+}
 
 // will_wait tells whether a run that has read what it may waits once for the transactions that hold back the rest.
 static bool will_wait(const Run *run) {
-    return !run->atomic && run->held_back && !run->waited && wait_for_writers > 0 && !reached_max_batches(run);
+    return !run->atomic && run->held_back && !run->waited && wait_for_writers > 0 &&
+           !reached_max_batches(run, run->counts.batches);
+}
+
+// prune_history deletes what is older than the setting says, a few rows a run: never the newest row, nor the last success.
+static void prune_history(const Run *run) {
+    if (keep_runs < 0)
+        return;
+    Parameters parameters{};
+    add_int(&parameters, run->pipeline->id);
+    add_int(&parameters, keep_runs);
+    catalog_execute("DELETE FROM sluice.run_log r WHERE r.run_id IN (SELECT o.run_id FROM sluice.run_log o "
+                    "WHERE o.pipeline_id = $1::int ORDER BY o.run_id LIMIT 100) AND r.pipeline_id = $1::int "
+                    "AND r.started_at < pg_catalog.now() - pg_catalog.make_interval(mins => $2::int) "
+                    "AND r.run_id < (SELECT max(n.run_id) FROM sluice.run_log n WHERE n.pipeline_id = $1::int) "
+                    "AND r.run_id <> coalesce((SELECT s.run_id FROM sluice.run_log s WHERE s.pipeline_id = $1::int "
+                    "AND s.status = 'succeeded' ORDER BY s.run_id DESC LIMIT 1), 0)",
+                    &parameters);
 }
 
 // record_run writes the run's row as it stands: its first record also ends what a dead session left "running".
@@ -186,22 +229,27 @@ static void record_run(Run *run, const char *status, const char *error) {
     add_int(&parameters, run->counts.inserted);
     add_int(&parameters, run->counts.nulled);
     add_text(&parameters, error);
+    add_int(&parameters, run->counts.duplicates);
+    add_int(&parameters, run->counts.too_late);
+    add_text(&parameters, run->cursor->show());
     if (!run->recorded) {
         catalog_execute("UPDATE sluice.run_log SET status = 'failed', finished_at = pg_catalog.now(), "
                         "error = 'the session ended before the run did; what its batches committed is kept' "
                         "WHERE pipeline_id = $2::int AND status = 'running' AND run_id <> $1",
                         &parameters);
         catalog_execute("INSERT INTO sluice.run_log (run_id, pipeline_id, status, started_at, finished_at, batches, "
-                        "source_rows, inserted, nulled, error) "
-                        "VALUES ($1, $2::int, $3, $4, $5, $6, $7, $8, $9, $10)",
+                        "source_rows, inserted, nulled, error, duplicates, too_late, \"position\") "
+                        "VALUES ($1, $2::int, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13::jsonb)",
                         &parameters);
+        prune_history(run);
         return;
     }
     static CatalogStatement update;
     catalog_prepared(&update,
                      "UPDATE sluice.run_log SET status = $3, started_at = $4, finished_at = $5, batches = $6, "
                      "source_rows = $7, inserted = $8, "
-                     "nulled = $9, error = $10 WHERE run_id = $1 AND pipeline_id = $2::int",
+                     "nulled = $9, error = $10, duplicates = $11, too_late = $12, \"position\" = $13::jsonb "
+                     "WHERE run_id = $1 AND pipeline_id = $2::int",
                      &parameters);
 }
 
@@ -224,6 +272,10 @@ static void record_nothing(const Run *run, const char *status) {
                         &parameters);
 }
 
+static bool has_news(const RunCounts *counts) {
+    return counts->source_rows > 0 || counts->duplicates > 0 || counts->too_late > 0;
+}
+
 // work_batch does one batch: everything between its begin and its commit.
 static BatchEnd work_batch(Run *run) {
     PushActiveSnapshot(GetTransactionSnapshot());
@@ -237,8 +289,6 @@ static BatchEnd work_batch(Run *run) {
     BatchEnd end = BatchEnd::Idle;
     RunCounts counts = run->counts;
     if (any) {
-        if (!run->run_id)
-            run->run_id = new_run_id();
         if (!run->counts.batches)
             run->expected = run->cursor->expected();
         end = load_rows(run, batch_limit(run), &counts) ? BatchEnd::Last : BatchEnd::More;
@@ -249,7 +299,7 @@ static BatchEnd work_batch(Run *run) {
     run->cursor->store(counts.source_rows - run->counts.source_rows);
     run->held_back = run->cursor->held_back();
     run->counts = counts;
-    if (any && counts.source_rows > 0)
+    if (any && has_news(&counts))
         record_run(run, run_ends(run, end) && !will_wait(run) ? "succeeded" : "running", NULL);
     PopActiveSnapshot();
     MemoryContextSwitchTo(run->memory);
@@ -371,7 +421,7 @@ static void run_batches(Run *run) {
         } else {
             end = guarded_batch(run);
         }
-        run->recorded = run->recorded || run->counts.source_rows > 0;
+        run->recorded = run->recorded || has_news(&run->counts);
         const bool done = run_ends(run, end), waits = done && will_wait(run);
         if (done && !waits && (end == BatchEnd::Idle || !run->recorded))
             finish_idle(run);
@@ -413,11 +463,13 @@ static void run_locked(Run *run) {
     PG_CATCH();
     {
         in_flight_count--;
+        run->cursor->end();
         release_lock(run);
         PG_RE_THROW();
     }
     PG_END_TRY();
     in_flight_count--;
+    run->cursor->end();
     release_lock(run);
 }
 
@@ -451,7 +503,7 @@ static void reload(Run *run, const char *name) {
     {
         PushActiveSnapshot(GetTransactionSnapshot());
         run->pipeline = find_pipeline(name);
-        run->cursor = make_sequence_cursor(run->pipeline, run->memory);
+        run->cursor = make_cursor(run->pipeline, run->memory);
         PopActiveSnapshot();
         if (run->pipeline->id != id)
             ereport(ERROR,
@@ -496,7 +548,8 @@ RunResult run_pipeline(const char *name, const RunOptions *options, bool atomic)
         reload(run, name);
         run_locked(run);
     }
-    const RunResult result{run->run_id, run->counts.source_rows, run->counts.inserted};
+    const RunResult result{run->run_id, run->counts.source_rows, run->counts.inserted, run->counts.duplicates,
+                           run->counts.too_late};
     MemoryContextSwitchTo(before);
     MemoryContextDelete(memory);
     return result;

@@ -12,10 +12,11 @@ struct RunOptions {
 };
 
 struct RunResult {
-    int64 run_id, source_rows, inserted;
+    int64 run_id, source_rows, inserted, duplicates, too_late;
 };
 
 extern int wait_for_writers; // the setting sluice.wait_for_writers, in ms
+extern int keep_runs;        // the setting sluice.keep_runs, in minutes; -1: for ever
 
 RunResult run_pipeline(const char *name, const RunOptions *options, bool atomic);
 

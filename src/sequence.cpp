@@ -96,9 +96,7 @@ static void check_sequence(Oid sequence) {
     ReleaseSysCache(tuple);
 }
 
-// is_subscribed tells whether a subscription writes into the relation: its rows come in the publisher's commit order,
-// with numbers drawn elsewhere.
-static bool is_subscribed(Oid relation) {
+bool is_subscribed(Oid relation) {
     Relation catalog = table_open(SubscriptionRelRelationId, AccessShareLock);
     ScanKeyData key;
     ScanKeyInit(&key, Anum_pg_subscription_rel_srrelid, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(relation));
@@ -161,14 +159,6 @@ Oid check_sequence_source(Relation source, const char *column) {
     return sequence;
 }
 
-void warn_of_hidden_rows(Oid source) {
-    if (check_enable_rls(source, InvalidOid, true) == RLS_ENABLED)
-        ereport(WARNING, (errmsg("row-level security may hide rows of source %s from role %s", relation_name(source),
-                                 quote_identifier(GetUserNameFromId(GetUserId(), false))),
-                          errdetail("Rows that are hidden when their numbers are passed are not loaded later either."),
-                          errhint("Let a role own the pipeline to which no policy applies.")));
-}
-
 int64 sequence_filenode(Oid sequence) {
     Relation relation = relation_open(sequence, AccessShareLock);
     const int64 filenode = relation->rd_rel->relfilenode;
@@ -214,6 +204,25 @@ static int64 lowest_low(const Holder *holders, int count, int64 lowest) {
     for (int i = 0; i < count; i++)
         lowest = Min(lowest, holders[i].low);
     return lowest;
+}
+
+const char *describe_holders(Oid sequence) {
+    LOCKTAG tag;
+    SET_LOCKTAG_RELATION(tag, MyDatabaseId, sequence);
+    int count;
+    VirtualTransactionId *holders = GetLockConflicts(&tag, ShareLock, &count);
+    if (count == 0)
+        return NULL;
+    StringInfoData list;
+    initStringInfo(&list);
+    for (int i = 0; i < count; i++) {
+        const PGPROC *process = open_process(holder_backend(holders[i]), holders[i].localTransactionId);
+        if (process)
+            appendStringInfo(&list, "%sprocess %d", i ? ", " : "", process->pid);
+        else
+            appendStringInfo(&list, "%sa prepared transaction", i ? ", " : "");
+    }
+    return list.data;
 }
 
 SequenceSample sample_sequence(Oid sequence, SequencePosition *position) {

@@ -4,6 +4,8 @@
 
 #include "postgres.hpp"
 
+#include "catalog.hpp"
+
 namespace sluice {
 
 // default_sequence finds the sequence that fills a column (identity, or a plain nextval as default); InvalidOid if none does.
@@ -16,8 +18,9 @@ const char *choose_sequence_column(Relation source);
 // creation and at the start of every run.
 Oid check_sequence_source(Relation source, const char *column);
 
-// warn_of_hidden_rows warns when policies apply to the current user: he may not see all rows.
-void warn_of_hidden_rows(Oid source);
+// is_subscribed tells whether a subscription writes into the relation: its rows come in the publisher's commit order, with
+// numbers drawn elsewhere.
+bool is_subscribed(Oid relation);
 
 // A Holder is a transaction that may still insert numbers above `low`.
 struct Holder {
@@ -32,6 +35,7 @@ struct SequencePosition {
     int holder_count;
     int64 filenode; // of the sequence, to notice that it was started anew
     const char *home;
+    Numbers leaves; // partitions that were there
 };
 
 constexpr int64 nothing_read = PG_INT64_MIN;
@@ -48,6 +52,9 @@ SequenceSample sample_sequence(Oid sequence, SequencePosition *position);
 
 // note_own_rows tells the sample that this transaction has inserted all it drew up to `number`.
 void note_own_rows(SequenceSample *sample, const SequencePosition *position, int64 number);
+
+// describe_holders lists the sessions that may still insert numbers that were drawn already; NULL: nobody.
+const char *describe_holders(Oid sequence);
 
 int64 sequence_filenode(Oid sequence);
 int64 sequence_last_value(Oid sequence); // nothing_read when it was never used

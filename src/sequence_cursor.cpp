@@ -2,35 +2,30 @@
 #include "sequence_cursor.hpp"
 
 #include "catalog.hpp"
+#include "leaves.hpp"
 #include "names.hpp"
+#include "sequence.hpp"
 #include "value.hpp"
 
 namespace sluice {
 
 // ---- the position in the catalog
 
-static void read_holders(SequencePosition *position, Datum array) {
-    Datum *values;
-    bool *nulls;
-    int count;
-    deconstruct_array(DatumGetArrayTypeP(array), INT8OID, sizeof(int64), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE, &values,
-                      &nulls, &count);
-    position->holder_count = count / 3;
+static void read_holders(SequencePosition *position, const Numbers *numbers) {
+    position->holder_count = numbers->count / 3;
     position->holders = static_cast<Holder *>(palloc0(sizeof(Holder) * (position->holder_count + 1)));
     for (int i = 0; i < position->holder_count; i++)
-        position->holders[i] =
-            Holder{DatumGetInt64(values[i * 3]), DatumGetInt64(values[i * 3 + 1]), DatumGetInt64(values[i * 3 + 2])};
+        position->holders[i] = Holder{numbers->values[i * 3], numbers->values[i * 3 + 1], numbers->values[i * 3 + 2]};
 }
 
-static Datum holders_array(const SequencePosition *position) {
-    Datum *values = static_cast<Datum *>(palloc(sizeof(Datum) * (position->holder_count * 3 + 1)));
+static void add_holders(Parameters *parameters, const SequencePosition *position) {
+    int64 *values = static_cast<int64 *>(palloc(sizeof(int64) * (position->holder_count * 3 + 1)));
     for (int i = 0; i < position->holder_count; i++) {
-        values[i * 3] = Int64GetDatum(position->holders[i].backend);
-        values[i * 3 + 1] = Int64GetDatum(position->holders[i].transaction);
-        values[i * 3 + 2] = Int64GetDatum(position->holders[i].low);
+        values[i * 3] = position->holders[i].backend;
+        values[i * 3 + 1] = position->holders[i].transaction;
+        values[i * 3 + 2] = position->holders[i].low;
     }
-    return PointerGetDatum(
-        construct_array(values, position->holder_count * 3, INT8OID, sizeof(int64), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
+    add_numbers(parameters, values, position->holder_count * 3);
 }
 
 static void add_number(Parameters *parameters, int64 number) {
@@ -40,12 +35,12 @@ static void add_number(Parameters *parameters, int64 number) {
         add_int(parameters, number);
 }
 
-SequencePosition load_sequence_position(int32 pipeline) {
+static SequencePosition load_sequence_position(int32 pipeline) {
     Parameters parameters{};
     add_int(&parameters, pipeline);
     static CatalogStatement statement;
     if (catalog_prepared(&statement,
-                         "SELECT \"position\", sampled, holders, filenode, home FROM sluice.sequence_position "
+                         "SELECT \"position\", sampled, holders, filenode, home, leaves FROM sluice.sequence_position "
                          "WHERE pipeline_id = $1::int",
                          &parameters) == 0)
         elog(ERROR, "pipeline %d has no position", pipeline);
@@ -57,24 +52,27 @@ SequencePosition load_sequence_position(int32 pipeline) {
     position.sampled = result_int(0, 2, &is_null);
     if (is_null)
         position.sampled = nothing_read;
-    read_holders(&position, SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 3, &is_null));
+    const Numbers holders = result_numbers(0, 3);
+    read_holders(&position, &holders);
     position.filenode = result_int(0, 4, &is_null);
     position.home = result_text(0, 5);
+    position.leaves = result_numbers(0, 6);
     free_result();
     return position;
 }
 
-void insert_sequence_position(int32 pipeline, const SequencePosition *position) {
+static void insert_sequence_position(int32 pipeline, const SequencePosition *position) {
     Parameters parameters{};
     add_int(&parameters, pipeline);
     add_number(&parameters, position->position);
     add_number(&parameters, position->sampled);
-    add_value(&parameters, INT8ARRAYOID, holders_array(position));
+    add_holders(&parameters, position);
     add_int(&parameters, position->filenode);
     add_text(&parameters, position->home);
+    add_numbers(&parameters, position->leaves.values, position->leaves.count);
     catalog_execute(
-        "INSERT INTO sluice.sequence_position (pipeline_id, \"position\", sampled, holders, filenode, home) "
-        "VALUES ($1::int, $2, $3, $4, $5, $6)",
+        "INSERT INTO sluice.sequence_position (pipeline_id, \"position\", sampled, holders, filenode, home, leaves) "
+        "VALUES ($1::int, $2, $3, $4, $5, $6, $7)",
         &parameters);
 }
 
@@ -83,28 +81,20 @@ static void store_sequence_position(int32 pipeline, const SequencePosition *posi
     add_int(&parameters, pipeline);
     add_number(&parameters, position->position);
     add_number(&parameters, position->sampled);
-    add_value(&parameters, INT8ARRAYOID, holders_array(position));
+    add_holders(&parameters, position);
     add_int(&parameters, rows);
     add_int(&parameters, position->filenode);
     add_text(&parameters, position->home);
+    add_numbers(&parameters, position->leaves.values, position->leaves.count);
     static CatalogStatement update;
     catalog_prepared(&update,
                      "UPDATE sluice.sequence_position SET \"position\" = $2, sampled = $3, holders = $4, rows_total = "
                      "rows_total + $5, "
-                     "filenode = $6, home = $7 WHERE pipeline_id = $1::int",
+                     "filenode = $6, home = $7, leaves = $8 WHERE pipeline_id = $1::int",
                      &parameters);
 }
 
-SequencePosition start_sequence_position(Oid sequence) {
-    SequencePosition position{};
-    position.position = position.sampled = nothing_read;
-    position.filenode = sequence_filenode(sequence);
-    position.home = this_home();
-    sample_sequence(sequence, &position);
-    return position;
-}
-
-bool highest_number(Oid source, const char *order_by, int64 *highest) {
+static bool highest_number(Oid source, const char *order_by, int64 *highest) {
     const char *query = psprintf("SELECT pg_catalog.max(%s)::pg_catalog.int8 FROM %s", quote_identifier(order_by),
                                  relation_name(source));
     MemoryContext memory = CurrentMemoryContext;
@@ -117,21 +107,56 @@ bool highest_number(Oid source, const char *order_by, int64 *highest) {
     return !is_null;
 }
 
+// ---- a new pipeline
+
+// check_numbers refuses a source whose rows have numbers that its sequence has not reached: it would draw them again.
+static void check_numbers(Oid source, const char *order_by, Oid sequence) {
+    int64 highest;
+    if (!highest_number(source, order_by, &highest))
+        return;
+    const int64 last = sequence_last_value(sequence); // after the rows were looked at
+    if (last == nothing_read || highest > last)
+        ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+                        errmsg("source %s has a row with %s = " INT64_FORMAT ", but its sequence stands at %s",
+                               relation_name(source), quote_identifier(order_by), highest,
+                               last == nothing_read ? "its start" : psprintf(INT64_FORMAT, last)),
+                        errhint("Run SELECT setval(%s, " INT64_FORMAT ").", quote_literal_cstr(relation_name(sequence)),
+                                highest)));
+}
+
+void check_new_sequence_cursor(const NewPipeline *pipeline, Relation source) {
+    const Oid sequence = check_sequence_source(source, pipeline->order_by);
+    check_numbers(RelationGetRelid(source), pipeline->order_by, sequence);
+}
+
+static void note_missing_index(Relation source, const char *order_by) {
+    if (has_order_index(source, get_attnum(RelationGetRelid(source), order_by)))
+        return;
+    ereport(NOTICE, (errmsg("no index of source %s begins with %s: every batch will read the whole source",
+                            relation_name(RelationGetRelid(source)), quote_identifier(order_by)),
+                     errhint("Run CREATE INDEX ON %s (%s).", relation_name(RelationGetRelid(source)),
+                             quote_identifier(order_by))));
+}
+
+void start_sequence_cursor(const NewPipeline *pipeline, int32 id, Relation source) {
+    const Oid sequence = check_sequence_source(source, pipeline->order_by);
+    SequencePosition position{};
+    position.position = position.sampled = nothing_read;
+    position.filenode = sequence_filenode(sequence);
+    position.home = this_home();
+    position.leaves = leaf_numbers(leaves_of(RelationGetRelid(source)));
+    sample_sequence(sequence, &position);
+    insert_sequence_position(id, &position);
+    note_missing_index(source, pipeline->order_by);
+}
+
 // ---- seek
 
 // read_order_value takes the number out of {"cursor": "sequence", "order_value": 42}.
 static int64 read_order_value(Jsonb *wanted) {
-    const Value position = value_of_jsonb(wanted);
-    const Value cursor =
-        position.kind == ValueKind::Object ? value_member(position, "cursor", strlen("cursor")) : absent_value();
-    const Value number = position.kind == ValueKind::Object
-                             ? value_member(position, "order_value", strlen("order_value"))
-                             : absent_value();
-    const bool fits =
-        cursor.kind == ValueKind::Absent || (cursor.kind == ValueKind::String && cursor.length == strlen("sequence") &&
-                                             memcmp(cursor.text, "sequence", cursor.length) == 0);
-    if (!fits || (number.kind != ValueKind::Number && number.kind != ValueKind::Null))
-        argument_error("position", "is no position of a sequence cursor",
+    const Value number = position_member(wanted, "sequence", "order_value");
+    if (number.kind != ValueKind::Number && number.kind != ValueKind::Null)
+        argument_error("position", "has no order_value that is a number",
                        "It looks like {\"cursor\": \"sequence\", \"order_value\": 42}; see sluice.cursor_position.");
     if (number.kind == ValueKind::Null)
         return nothing_read;
@@ -152,24 +177,6 @@ static bool has_rows_between(Oid source, const char *order_by, int64 after, int6
     return SPI_processed > 0;
 }
 
-void seek_sequence(const Pipeline *pipeline, Oid source, Jsonb *wanted) {
-    SequencePosition position = load_sequence_position(pipeline->id);
-    const int64 to = read_order_value(wanted);
-    Relation relation = relation_open(source, AccessShareLock);
-    const Oid sequence = check_sequence_source(relation, pipeline->order_by);
-    relation_close(relation, AccessShareLock);
-    if (to < position.position && has_rows_between(source, pipeline->order_by, to, position.position))
-        ereport(ERROR,
-                (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-                 errmsg("pipeline \"%s\" cannot go back: rows of source %s that it has read would be loaded twice",
-                        pipeline->name, relation_name(source)),
-                 errhint("Empty the targets, drop the pipeline and create it again to load everything anew.")));
-    position.position = to;
-    position.filenode = sequence_filenode(sequence);
-    position.home = this_home();
-    store_sequence_position(pipeline->id, &position, 0);
-}
-
 // ---- the cursor
 
 class SequenceCursor final : public Cursor {
@@ -183,15 +190,26 @@ public:
     bool open(int64 rows) override;
     bool read(SourceRow *row) override;
     void close() override { close_reader(reader_); }
-    void advance(bool all) override;
+    void advance(bool all, bool last, int64 run) override;
     void store(int64 rows) override;
+    void describe(const SourceRow *row, StringInfo to) override {
+        appendStringInfo(to, "%s = " INT64_FORMAT, pipeline_->order_by, DatumGetInt64(row->order));
+    }
     int64 expected() override {
         return position_.position == nothing_read ? sample_.last : sample_.last - position_.position;
     }
     bool held_back() override { return sample_.safe < sample_.last; }
     void wait(TimestampTz end) override;
+    const char *waiting_for() override { return describe_holders(sequence_); }
+    const char *unread(Relation source) override;
+    Estimate estimate(Relation source) override;
+    const char *show() override;
+    void seek(Relation source, Jsonb *position) override;
+    void rewind(Relation source, Jsonb *position, int64 to_run, int64 rows) override;
 
 private:
+    void note_leaves(Relation source);
+    void move_to(int64 number, int64 rows);
     void look_at_own_rows();
     void note_foreign_numbers();
     void keep();
@@ -201,7 +219,7 @@ private:
     SequencePosition position_; // as it is stored
     SequencePosition next_;     // as this batch will store it
     SequenceSample sample_;
-    bool opened_;
+    bool opened_, leaves_changed_;
     Oid source_, sequence_;
     SourceReader *reader_;
     SourceReader *numbers_; // without the documents
@@ -209,7 +227,26 @@ private:
 
 void SequenceCursor::check(Relation source) {
     sequence_ = check_sequence_source(source, pipeline_->order_by);
+    note_leaves(source);
     warn_of_hidden_rows(RelationGetRelid(source));
+}
+
+// note_leaves looks at partitions that were not there: rows whose numbers have been passed came with an ATTACH.
+void SequenceCursor::note_leaves(Relation source) {
+    List *now = leaves_of(RelationGetRelid(source));
+    List *added = new_leaves(now, &position_.leaves);
+    if (list_length(now) == position_.leaves.count && added == NIL)
+        return;
+    ListCell *cell;
+    if (position_.position != nothing_read && strcmp(position_.home, this_home()) == 0)
+        foreach (cell, added)
+            warn_of_attached_rows(
+                RelationGetRelid(source), lfirst_oid(cell),
+                psprintf("s.%s <= " INT64_FORMAT, quote_identifier(pipeline_->order_by), position_.position));
+    MemoryContext before = MemoryContextSwitchTo(memory_);
+    position_.leaves = leaf_numbers(now);
+    leaves_changed_ = true;
+    MemoryContextSwitchTo(before);
 }
 
 void SequenceCursor::prepare(Relation source, const SourceColumns *columns) {
@@ -239,8 +276,8 @@ void SequenceCursor::look_at_own_rows() {
     CommandCounterIncrement();
     open_reader(numbers_, parameters);
     SourceRow row{};
-    while (read_row(numbers_, &row) && row.order_value <= number + 1)
-        number = row.order_value;
+    while (read_row(numbers_, &row) && DatumGetInt64(row.order) <= number + 1)
+        number = DatumGetInt64(row.order);
     close_reader(numbers_);
     note_own_rows(&sample_, &next_, number);
 }
@@ -272,11 +309,11 @@ bool SequenceCursor::open(int64 rows) {
 bool SequenceCursor::read(SourceRow *row) {
     if (!read_row(reader_, row))
         return false;
-    next_.position = row->order_value;
+    next_.position = DatumGetInt64(row->order);
     return true;
 }
 
-void SequenceCursor::advance(bool all) {
+void SequenceCursor::advance(bool all, bool, int64) {
     if (!all)
         return;
     next_.position = sample_.safe;
@@ -303,9 +340,10 @@ void SequenceCursor::note_foreign_numbers() {
 void SequenceCursor::store(int64 rows) {
     const bool moved = next_.position != position_.position;
     const bool learned = sample_.changed && sample_.last != nothing_read && sample_.last > position_.position;
-    if (!moved && !learned)
+    if (!moved && !learned && !leaves_changed_)
         return;
     store_sequence_position(pipeline_->id, &next_, rows);
+    leaves_changed_ = false;
     keep();
 }
 
@@ -318,6 +356,7 @@ void SequenceCursor::keep() {
     position_.holders = static_cast<Holder *>(palloc0(sizeof(Holder) * (next_.holder_count + 1)));
     memcpy(position_.holders, holders, sizeof(Holder) * next_.holder_count);
     position_.home = pstrdup(next_.home);
+    position_.leaves = copy_numbers(&next_.leaves);
     pfree(old_holders);
     pfree(const_cast<char *>(old_home));
     MemoryContextSwitchTo(before);
@@ -338,11 +377,57 @@ void SequenceCursor::wait(TimestampTz end) {
         }
 }
 
+const char *SequenceCursor::unread(Relation source) {
+    (void)check_sequence_source(source, pipeline_->order_by);
+    return psprintf("s.%s OPERATOR(pg_catalog.>) '" INT64_FORMAT "'::pg_catalog.int8",
+                    quote_identifier(pipeline_->order_by), position_.position);
+}
+
+Estimate SequenceCursor::estimate(Relation source) {
+    Estimate estimate{};
+    const AttrNumber column = get_attnum(RelationGetRelid(source), pipeline_->order_by);
+    const Oid sequence = column > 0 ? default_sequence(source, column) : InvalidOid;
+    if (!OidIsValid(sequence))
+        return estimate;
+    const int64 last = sequence_last_value(sequence), position = position_.position;
+    estimate.known = true;
+    estimate.pending =
+        last == nothing_read ? 0 : Max(static_cast<int64>(0), position == nothing_read ? last : last - position);
+    if (estimate.pending > 0)
+        estimate.waiting_for = describe_holders(sequence);
+    return estimate;
+}
+
+const char *SequenceCursor::show() {
+    const char *number = position_.position == nothing_read ? "null" : psprintf(INT64_FORMAT, position_.position);
+    return psprintf("{\"cursor\": \"sequence\", \"order_value\": %s}", number);
+}
+
+void SequenceCursor::move_to(int64 number, int64 rows) {
+    SequencePosition to = position_;
+    to.position = number;
+    to.filenode = sequence_filenode(sequence_);
+    to.home = this_home();
+    store_sequence_position(pipeline_->id, &to, rows);
+}
+
+// seek also takes the sequence as it is now.
+void SequenceCursor::seek(Relation source, Jsonb *wanted) {
+    const int64 to = read_order_value(wanted);
+    sequence_ = check_sequence_source(source, pipeline_->order_by);
+    if (to < position_.position &&
+        has_rows_between(RelationGetRelid(source), pipeline_->order_by, to, position_.position))
+        refuse_going_back(pipeline_, RelationGetRelid(source));
+    move_to(to, 0);
+}
+
+void SequenceCursor::rewind(Relation source, Jsonb *position, int64, int64 rows) {
+    sequence_ = check_sequence_source(source, pipeline_->order_by);
+    move_to(position ? read_order_value(position) : nothing_read, -rows);
+}
+
 Cursor *make_sequence_cursor(const Pipeline *pipeline, MemoryContext memory) {
-    MemoryContext before = MemoryContextSwitchTo(memory);
-    Cursor *cursor = new (palloc0(sizeof(SequenceCursor))) SequenceCursor(pipeline, memory);
-    MemoryContextSwitchTo(before);
-    return cursor;
+    return new (palloc0(sizeof(SequenceCursor))) SequenceCursor(pipeline, memory);
 }
 
 } // namespace sluice

@@ -10,19 +10,9 @@
 
 namespace sluice {
 
-// make_sequence_cursor loads the position of a pipeline; the cursor lives in `memory`.
 Cursor *make_sequence_cursor(const Pipeline *pipeline, MemoryContext memory);
 
-SequencePosition load_sequence_position(int32 pipeline);
-void insert_sequence_position(int32 pipeline, const SequencePosition *position);
-
-// start_sequence_position is that of a pipeline that has read nothing.
-SequencePosition start_sequence_position(Oid sequence);
-
-// seek_sequence moves the position; back only where nothing would be read twice. It also takes the sequence as it is now.
-void seek_sequence(const Pipeline *pipeline, Oid source, Jsonb *wanted);
-
-// highest_number reads the highest number in the source, as the current user; false when the source is empty.
-bool highest_number(Oid source, const char *order_by, int64 *highest);
+void check_new_sequence_cursor(const NewPipeline *pipeline, Relation source);
+void start_sequence_cursor(const NewPipeline *pipeline, int32 id, Relation source);
 
 } // namespace sluice

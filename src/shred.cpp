@@ -64,8 +64,8 @@ static void error_context(void *argument) {
         return;
     StringInfoData place;
     initStringInfo(&place);
-    appendStringInfo(&place, "document of %s with %s = " INT64_FORMAT, relation_name(shredder->source),
-                     shredder->order_by, shredder->row->order_value);
+    appendStringInfo(&place, "document of %s with ", relation_name(shredder->source));
+    shredder->describe(shredder->cursor, shredder->row, &place);
     if (shredder->table >= 0) {
         append_column_path(&place, shredder);
         appendStringInfoString(&place, shredder->column ? ", column " : ", table ");
@@ -179,6 +179,20 @@ static Datum convert_or_null(Shredder *shredder, ShredColumn *column, const Valu
     return result;
 }
 
+// hash_value gives the document's hash, computed once for all its rows.
+static Datum hash_value(Shredder *shredder, bool as_uuid) {
+    const SourceRow *row = shredder->row;
+    if (!shredder->has_hash)
+        shredder->hash = row->hash ? *row->hash : content_of(row->document, row->document_is_null);
+    shredder->has_hash = true;
+    if (as_uuid)
+        return PointerGetDatum(shredder->hash.bytes);
+    bytea *value = static_cast<bytea *>(palloc(VARHDRSZ + sizeof(ContentHash)));
+    SET_VARSIZE(value, VARHDRSZ + sizeof(ContentHash));
+    memcpy(VARDATA(value), shredder->hash.bytes, sizeof(ContentHash));
+    return PointerGetDatum(value);
+}
+
 static Datum column_value(Shredder *shredder, const ShredTable *table, ShredColumn *column, const Item &item,
                           bool *is_null) {
     *is_null = false;
@@ -193,6 +207,8 @@ static Datum column_value(Shredder *shredder, const ShredTable *table, ShredColu
         return coerce_value(&column->coercion, shredder->row->columns[column->other], is_null);
     case ValueForm::Run:
         return coerce_value(&column->coercion, Int64GetDatum(shredder->run_id), is_null);
+    case ValueForm::Hash:
+        return coerce_value(&column->coercion, hash_value(shredder, column->hash_as_uuid), is_null);
     case ValueForm::LoadedAt:
         return coerce_value(&column->coercion, TimestampTzGetDatum(shredder->loaded_at), is_null);
     default: {
@@ -302,6 +318,7 @@ void begin_shredding(Shredder *shredder) {
 
 void begin_document(Shredder *shredder, const SourceRow *row) {
     shredder->row = row;
+    shredder->has_hash = false;
     shredder->table = -1;
     shredder->column = NULL;
 }

@@ -4,6 +4,7 @@
 
 #include "postgres.hpp"
 
+#include "content.hpp"
 #include "convert.hpp"
 #include "format.hpp"
 #include "mapping.hpp"
@@ -21,6 +22,7 @@ struct ShredColumn {
     int other;           // Parent: attribute number - 1 in the parent; SourceColumn: position among source_columns
     Datum default_value; // converted
     bool has_default;
+    bool hash_as_uuid; // Hash: the column is a uuid, else the value is bytea
 };
 
 // Where `each` stands: the position of one of its steps.
@@ -61,10 +63,12 @@ ShredPlan *plan_shred(const Mapping *mapping, Relation source);
 
 // One source row on its way.
 struct SourceRow {
-    int64 order_value;
+    Datum order; // as the cursor's statement selects it
+    bool order_is_null;
     Datum document;
     bool document_is_null;
-    Datum *columns; // of source_columns
+    const ContentHash *hash; // of the document; NULL: not known yet
+    Datum *columns;          // of source_columns
     bool *nulls;
 };
 
@@ -73,12 +77,15 @@ struct Shredder {
     Writer *writer;
     WriterCache *cache;
     Oid source;
-    const char *order_by;
+    void (*describe)(void *cursor, const SourceRow *row, StringInfo to); // which row it is
+    void *cursor;
     int64 run_id;
     TimestampTz loaded_at;
     int64 nulled; // values that became null by "on_error": "null"
     // where it is, for error messages
     const SourceRow *row;
+    ContentHash hash; // of the document, once it is known
+    bool has_hash;
     Value document;
     int table;
     int step; // of the table's `each` that is being followed; all done: step_count

@@ -7,7 +7,10 @@ CREATE FUNCTION sluice.create_shred(
     mapping    json,
     cursor     text DEFAULT NULL,
     order_by   text DEFAULT NULL,
+    lookback   text DEFAULT NULL,
+    duplicates text DEFAULT NULL,
+    recheck    interval DEFAULT NULL,
     batch_size int DEFAULT NULL
 ) RETURNS void
 LANGUAGE C AS 'MODULE_PATHNAME', 'sluice_create_shred';
-COMMENT ON FUNCTION sluice.create_shred(text, regclass, name, json, text, text, int) IS 'create a pipeline that shreds JSON documents into relational tables';
+COMMENT ON FUNCTION sluice.create_shred(text, regclass, name, json, text, text, text, text, interval, int) IS 'create a pipeline that shreds JSON documents into relational tables';

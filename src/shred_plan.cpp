@@ -279,6 +279,10 @@ static void plan_value(ShredPlan *plan, ShredTable *table, ShredColumn *column, 
     case ValueForm::LoadedAt:
         plan_sql_value(plan, column, TIMESTAMPTZOID, -1);
         return;
+    case ValueForm::Hash:
+        column->hash_as_uuid = column->conversion.base == UUIDOID;
+        plan_sql_value(plan, column, column->hash_as_uuid ? UUIDOID : BYTEAOID, -1);
+        return;
     case ValueForm::Serial:
     case ValueForm::Default:
         pg_unreachable();

@@ -5,8 +5,6 @@
 
 namespace sluice {
 
-constexpr int rows_in_memory = 256;
-
 bool has_order_index(Relation source, AttrNumber column) {
     bool found = false;
     List *indexes = RelationGetIndexList(source);
@@ -41,12 +39,17 @@ char *column_list(Relation source, const SourceColumns *columns) {
     return list.data;
 }
 
-SourceReader *prepare_reader(const char *statement, int parameters, Oid *types, const SourceColumns *columns,
-                             bool indexed) {
+SourceReader *make_reader(const SourceColumns *columns) {
     SourceReader *reader = static_cast<SourceReader *>(palloc0(sizeof(SourceReader)));
     reader->columns = columns->count;
     reader->values = static_cast<Datum *>(palloc0(sizeof(Datum) * (columns->count + 1)));
     reader->nulls = static_cast<bool *>(palloc0(sizeof(bool) * (columns->count + 1)));
+    return reader;
+}
+
+SourceReader *prepare_reader(const char *statement, int parameters, Oid *types, const SourceColumns *columns,
+                             bool indexed) {
+    SourceReader *reader = make_reader(columns);
     reader->indexed = indexed;
     // With an index there is but one plan (see open_reader); without one, each batch is planned with its numbers.
     const int planning = indexed ? CURSOR_OPT_GENERIC_PLAN : CURSOR_OPT_CUSTOM_PLAN;
@@ -90,28 +93,31 @@ void open_reader(SourceReader *reader, Datum *parameters) {
     reader->rows = NULL;
 }
 
-bool read_row(SourceReader *reader, SourceRow *row) {
-    if (reader->next == reader->fetched) {
-        SPI_freetuptable(reader->rows);
-        reader->rows = NULL;
-        MemoryContext memory = CurrentMemoryContext;
-        SPI_cursor_fetch(reader->portal, true, rows_in_memory);
-        MemoryContextSwitchTo(memory);
-        reader->rows = SPI_tuptable;
-        reader->next = 0;
-        reader->fetched = SPI_processed;
-        if (reader->fetched == 0)
-            return false;
-    }
-    HeapTuple tuple = reader->rows->vals[reader->next++];
-    TupleDesc columns = reader->rows->tupdesc;
-    bool is_null;
-    row->order_value = DatumGetInt64(heap_getattr(tuple, 1, columns, &is_null));
+uint64 fetch_rows(SourceReader *reader) {
+    SPI_freetuptable(reader->rows);
+    reader->rows = NULL;
+    MemoryContext memory = CurrentMemoryContext;
+    SPI_cursor_fetch(reader->portal, true, rows_in_memory);
+    MemoryContextSwitchTo(memory);
+    reader->rows = SPI_tuptable;
+    reader->next = 0;
+    reader->fetched = SPI_processed;
+    return reader->fetched;
+}
+
+void read_tuple(SourceReader *reader, HeapTuple tuple, TupleDesc columns, SourceRow *row) {
+    row->order = heap_getattr(tuple, 1, columns, &row->order_is_null);
     row->document = heap_getattr(tuple, 2, columns, &row->document_is_null);
     row->columns = reader->values;
     row->nulls = reader->nulls;
     for (int i = 0; i < reader->columns; i++)
         reader->values[i] = heap_getattr(tuple, i + 3, columns, &reader->nulls[i]);
+}
+
+bool read_row(SourceReader *reader, SourceRow *row) {
+    if (reader->next == reader->fetched && fetch_rows(reader) == 0)
+        return false;
+    read_tuple(reader, reader->rows->vals[reader->next++], reader->rows->tupdesc, row);
     return true;
 }
 

@@ -30,15 +30,22 @@ struct SourceReader {
 // of the source as `s`.
 char *column_list(Relation source, const SourceColumns *columns);
 
-// prepare_reader plans a statement that selects the order value (8 bytes), then column_list, then what the cursor likes.
+// prepare_reader plans a statement that selects the order value, then column_list, then what the cursor likes.
 // `indexed`: an index gives its order. The plan is freed with CurrentMemoryContext.
 SourceReader *prepare_reader(const char *statement, int parameters, Oid *types, const SourceColumns *columns,
                              bool indexed);
+
+// make_reader is one without a statement: for rows that come from elsewhere in the same layout.
+SourceReader *make_reader(const SourceColumns *columns);
 
 void open_reader(SourceReader *reader, Datum *parameters);
 bool read_row(SourceReader *reader, SourceRow *row); // the row is valid until the next call
 Datum read_extra(SourceReader *reader, int number,
                  bool *is_null); // of that row, what stands behind column_list, from 0
+// fetch_rows gets the next rows into reader->rows, at most rows_in_memory, all at once; read_tuple takes one apart.
+constexpr int rows_in_memory = 256;
+uint64 fetch_rows(SourceReader *reader);
+void read_tuple(SourceReader *reader, HeapTuple tuple, TupleDesc columns, SourceRow *row);
 void close_reader(SourceReader *reader);
 
 // has_order_index tells whether an index can give the rows in the order of a column.

@@ -12,7 +12,7 @@ COMMENT ON FUNCTION sluice.is_running(int) IS 'whether a session is running a pi
 
 CREATE FUNCTION sluice.pending_estimate(pipeline_id int, OUT source text, OUT pending bigint, OUT waiting_for text)
 LANGUAGE C STRICT AS 'MODULE_PATHNAME', 'sluice_pending_estimate';
-COMMENT ON FUNCTION sluice.pending_estimate(int) IS 'the source by its present name, how many numbers of its sequence have not been read, and who still writes';
+COMMENT ON FUNCTION sluice.pending_estimate(int) IS 'the source by its present name, an estimate of the rows that have not been read, and who still writes';
 
 CREATE VIEW sluice.runs WITH (security_barrier) AS
 SELECT r.run_id,
@@ -22,7 +22,7 @@ SELECT r.run_id,
        r.rejected, r.nulled,
        CASE WHEN r.status = 'running' AND NOT sluice.is_running(p.pipeline_id)
             THEN 'the session ended before the run did; what its batches committed is kept' ELSE r.error END AS error,
-       r.idle_runs
+       r.idle_runs, r.undone_at
 FROM sluice.run_log r JOIN sluice.pipeline p USING (pipeline_id)
 WHERE sluice.can_see(p.pipeline_id);
 GRANT SELECT ON sluice.runs TO PUBLIC;
@@ -43,6 +43,7 @@ COMMENT ON COLUMN sluice.runs.rejected IS 'source rows rejected';
 COMMENT ON COLUMN sluice.runs.nulled IS 'values that did not fit and became null, as the mapping says';
 COMMENT ON COLUMN sluice.runs.error IS 'the error that ended the run';
 COMMENT ON COLUMN sluice.runs.idle_runs IS 'runs since this one that found nothing new and got no row of their own';
+COMMENT ON COLUMN sluice.runs.undone_at IS 'when sluice.rewind undid what it wrote';
 
 CREATE VIEW sluice.status WITH (security_barrier) AS
 SELECT p.name AS pipeline,
@@ -56,12 +57,13 @@ SELECT p.name AS pipeline,
        e.pending,
        last.started_at AS last_run,
        success.finished_at AS last_success,
-       s.rows_total,
+       coalesce(s.rows_total, a.rows_total) AS rows_total,
        rate.rows_per_second,
        e.waiting_for,
        CASE WHEN last.status IN ('failed', 'canceled') THEN last.error END AS last_error
 FROM sluice.pipeline p
-JOIN sluice.sequence_position s USING (pipeline_id)
+LEFT JOIN sluice.sequence_position s USING (pipeline_id)
+LEFT JOIN sluice.arrival_position a USING (pipeline_id)
 CROSS JOIN LATERAL sluice.pending_estimate(p.pipeline_id) e
 LEFT JOIN LATERAL (SELECT r.status, r.started_at, r.error FROM sluice.run_log r
                    WHERE r.pipeline_id = p.pipeline_id AND r.status <> 'skipped' ORDER BY r.run_id DESC LIMIT 1) last ON true
@@ -79,7 +81,7 @@ COMMENT ON COLUMN sluice.status.kind IS 'what it does: shred';
 COMMENT ON COLUMN sluice.status.state IS 'running, paused, failed (its last run ended with an error) or active';
 COMMENT ON COLUMN sluice.status.owner IS 'owner; his rights hold in every run';
 COMMENT ON COLUMN sluice.status.source IS 'source table';
-COMMENT ON COLUMN sluice.status.pending IS 'estimate of the source rows not loaded yet (numbers drawn from the sequence); sluice.pending(name) counts';
+COMMENT ON COLUMN sluice.status.pending IS 'estimate of the source rows not loaded yet (numbers drawn from the sequence, stamped rows up to 10000; null: not known); sluice.pending(name) counts';
 COMMENT ON COLUMN sluice.status.last_run IS 'start of the last run';
 COMMENT ON COLUMN sluice.status.last_success IS 'end of the last run that succeeded';
 COMMENT ON COLUMN sluice.status.rows_total IS 'source rows loaded so far';

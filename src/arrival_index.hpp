@@ -1,0 +1,44 @@
+// The arrival index: CREATE INDEX ON source (sluice.arrival(document)). Its entries hold the number of the transaction that
+// made them, so it knows what arrived when, without a column or a trigger: direct writes into partitions, COPY and logical
+// replication are in it like everything else.
+#pragma once
+
+#include "postgres.hpp"
+
+#include "arrival.hpp"
+#include "order.hpp"
+#include "source.hpp"
+
+namespace sluice {
+
+// has_arrival_index tells whether every leaf has a valid one over the document's column.
+bool has_arrival_index(Relation source, const char *document);
+
+// One row that arrived.
+struct ArrivedRow {
+    HeapTuple tuple; // order value, document, other columns: in the layout of the scan
+    bool updated;    // another version of an older row
+    bool processed;  // the last sweep saw it already; its entry was made anew since
+    Oid leaf;
+    uint64 stamp;
+    ItemPointerData entry;
+};
+
+struct ArrivalScan;
+
+// begin_arrivals plans a scan, in CurrentMemoryContext; layout is what its rows look like.
+ArrivalScan *begin_arrivals(Relation source, const SourceColumns *columns, const Order *order);
+TupleDesc arrivals_layout(const ArrivalScan *scan);
+
+// open_arrivals starts at the position: what is in target and not in seen, behind the row read last; partitions that are
+// new are read in full. next_arrival makes its row in CurrentMemoryContext.
+void open_arrivals(ArrivalScan *scan, const ArrivalPosition *position);
+bool next_arrival(ArrivalScan *scan, ArrivedRow *row);
+void close_arrivals(ArrivalScan *scan);
+
+// note_arrival keeps in the position how far the sweep is.
+void note_arrival(ArrivalPosition *position, Oid leaf, uint64 stamp, const ItemPointerData *entry);
+Oid arrival_place(const ArrivalPosition *position);   // the leaf that it is in; InvalidOid: none
+bool is_arrival_key(const ArrivalPosition *position); // whether the sweep in progress is by this index
+
+} // namespace sluice

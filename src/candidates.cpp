@@ -1,0 +1,37 @@
+// See candidates.hpp.
+#include "candidates.hpp"
+
+namespace sluice {
+
+WorkList *make_work_list(TupleDesc layout, MemoryContext parent) {
+    MemoryContext memory = AllocSetContextCreate(parent, "sluice work list", ALLOCSET_DEFAULT_SIZES);
+    MemoryContext before = MemoryContextSwitchTo(memory);
+    WorkList *list = static_cast<WorkList *>(palloc0(sizeof(WorkList)));
+    list->memory = memory;
+    list->layout = CreateTupleDescCopy(layout);
+    list->slot = MakeSingleTupleTableSlot(list->layout, &TTSOpsMinimalTuple);
+    list->rows = tuplestore_begin_heap(false, true, work_mem);
+    MemoryContextSwitchTo(before);
+    return list;
+}
+
+void add_work(WorkList *list, HeapTuple row) {
+    tuplestore_puttuple(list->rows, row);
+    list->left++;
+}
+
+HeapTuple next_work(WorkList *list) {
+    if (!tuplestore_gettupleslot(list->rows, true, false, list->slot))
+        return NULL;
+    list->left--;
+    return ExecCopySlotHeapTuple(list->slot);
+}
+
+// Its file belongs to no transaction, so nothing but this closes it.
+void end_work_list(WorkList *list) {
+    ExecDropSingleTupleTableSlot(list->slot);
+    tuplestore_end(list->rows);
+    MemoryContextDelete(list->memory);
+}
+
+} // namespace sluice

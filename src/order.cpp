@@ -1,0 +1,195 @@
+// See order.hpp.
+#include "order.hpp"
+
+#include "names.hpp"
+#include "pipeline.hpp"
+#include "source.hpp"
+
+namespace sluice {
+
+// ---- reading the expression
+
+// Errors of the parser point into a text of ours: they show it.
+static void order_context(void *argument) {
+    const int position = geterrposition();
+    if (position > 0) {
+        errposition(0);
+        internalerrposition(position);
+        internalerrquery(static_cast<const char *>(argument));
+    }
+    errcontext("order_by");
+}
+
+[[noreturn]] static void bad_order(const char *order_by) {
+    argument_error("order_by", psprintf("\"%s\" is no single SQL expression", order_by),
+                   "It is an expression over the source's columns, such as created_at.");
+}
+
+// parse_expression takes just an expression: nothing that would end it and go on with other clauses.
+static Node *parse_expression(const char *order_by) {
+    List *parsed = raw_parser(psprintf("SELECT (%s\n)", order_by), RAW_PARSE_DEFAULT);
+    if (list_length(parsed) != 1 || !IsA(linitial_node(RawStmt, parsed)->stmt, SelectStmt))
+        bad_order(order_by);
+    SelectStmt *select = castNode(SelectStmt, linitial_node(RawStmt, parsed)->stmt);
+    SelectStmt plain = *select;
+    plain.targetList = NIL;
+    SelectStmt *empty = makeNode(SelectStmt);
+    empty->limitOption = plain.limitOption;
+    if (list_length(select->targetList) != 1 || !equal(&plain, empty))
+        bad_order(order_by);
+    return linitial_node(ResTarget, select->targetList)->val;
+}
+
+// check_column says of a single name that is no column what the server would say less well.
+static void check_column(Relation source, Node *parsed, const char *order_by) {
+    if (!IsA(parsed, ColumnRef) || list_length(castNode(ColumnRef, parsed)->fields) != 1 ||
+        !IsA(linitial(castNode(ColumnRef, parsed)->fields), String))
+        return;
+    const char *column = strVal(linitial(castNode(ColumnRef, parsed)->fields));
+    if (get_attnum(RelationGetRelid(source), column) == InvalidAttrNumber)
+        ereport(ERROR, (errcode(ERRCODE_UNDEFINED_COLUMN),
+                        errmsg("order_by: column \"%s\" of source %s does not exist", order_by,
+                               relation_name(RelationGetRelid(source))),
+                        nearest_column_hint(source, column) ? errhint("%s", nearest_column_hint(source, column)) : 0));
+}
+
+static bool has_system_column(Node *node, void *context) {
+    if (!node)
+        return false;
+    if (IsA(node, Var) && castNode(Var, node)->varattno < 0)
+        return true;
+    return walk_expression(node, has_system_column, context);
+}
+
+static Node *transform_expression(Relation source, Node *parsed) {
+    ParseState *state = make_parsestate(NULL);
+    ParseNamespaceItem *item =
+        addRangeTableEntryForRelation(state, source, AccessShareLock, makeAlias("s", NIL), false, true);
+    addNSItemToQuery(state, item, false, true, true);
+    Node *expression = transformExpr(state, parsed, EXPR_KIND_INDEX_EXPRESSION);
+    expression = coerce_to_common_type(state, expression,
+                                       exprType(expression) == UNKNOWNOID ? TEXTOID : exprType(expression), "order_by");
+    assign_expr_collations(state, expression);
+    free_parsestate(state);
+    return expression;
+}
+
+static void check_expression(Node *expression, const char *order_by) {
+    if (contain_volatile_functions(expression))
+        argument_error("order_by", psprintf("\"%s\" calls a volatile function", order_by),
+                       "The order of a row must not change from look to look.");
+    if (has_system_column(expression, NULL))
+        argument_error("order_by", psprintf("\"%s\" reads a system column", order_by), NULL);
+}
+
+static void find_comparison(Order *order) {
+    const TypeCacheEntry *type = lookup_type_cache(order->type, TYPECACHE_CMP_PROC);
+    if (!OidIsValid(type->cmp_proc))
+        argument_error("order_by", psprintf("type %s has no order", format_type_be(order->type)), NULL);
+    fmgr_info(type->cmp_proc, &order->compare);
+    get_typlenbyval(order->type, &order->length, &order->by_value);
+}
+
+Order read_order(Relation source, const char *order_by) {
+    Order order{};
+    order.sql = "NULL::pg_catalog.text";
+    order.type = TEXTOID;
+    order.length = -1;
+    if (!order_by)
+        return order;
+    if (strspn(order_by, " \t\n") == strlen(order_by))
+        bad_order(order_by);
+    // The name of a column needs no quotes, whatever it is.
+    const Oid relation = RelationGetRelid(source);
+    const char *written = get_attnum(relation, order_by) > 0 ? quote_identifier(order_by) : order_by;
+    ErrorContextCallback context{error_context_stack, order_context, psprintf("SELECT (%s\n)", written)};
+    error_context_stack = &context;
+    Node *parsed = parse_expression(written);
+    error_context_stack = context.previous;
+    check_column(source, parsed, order_by);
+    error_context_stack = &context;
+    order.expression = transform_expression(source, parsed);
+    error_context_stack = context.previous;
+    check_expression(order.expression, order_by);
+    order.type = exprType(order.expression);
+    order.collation = exprCollation(order.expression);
+    order.sql = psprintf("(%s)", deparse_expression(order.expression, deparse_context_for("s", relation), true, false));
+    find_comparison(&order);
+    return order;
+}
+
+// ---- values
+
+int compare_orders(Order *order, Datum left, Datum right) {
+    return DatumGetInt32(FunctionCall2Coll(&order->compare, order->collation, left, right));
+}
+
+const char *order_text(const Order *order, Datum value) {
+    Oid output;
+    bool varlena;
+    getTypeOutputInfo(order->type, &output, &varlena);
+    return OidOutputFunctionCall(output, value);
+}
+
+Datum order_datum(const Order *order, const char *text) {
+    Oid input, parameter;
+    getTypeInputInfo(order->type, &input, &parameter);
+    return OidInputFunctionCall(input, const_cast<char *>(text), parameter, -1);
+}
+
+// ---- lookback
+
+static bool is_time(Oid type) { return type == DATEOID || type == TIMESTAMPOID || type == TIMESTAMPTZOID; }
+
+static bool is_number(Oid type) {
+    return type == INT2OID || type == INT4OID || type == INT8OID || type == NUMERICOID || type == FLOAT4OID ||
+           type == FLOAT8OID;
+}
+
+Datum read_floor(const Order *order, const char *order_value, const char *lookback) {
+    if (!is_time(order->type) && !is_number(order->type))
+        argument_error("lookback",
+                       psprintf("cannot be subtracted from an order_by of type %s", format_type_be(order->type)),
+                       "order_by must be a date, a timestamp or a number.");
+    const char *type = format_type_be_qualified(order->type);
+    const char *query =
+        psprintf("SELECT (%s::%s OPERATOR(pg_catalog.-) %s::pg_catalog.%s)::%s", quote_literal_cstr(order_value), type,
+                 quote_literal_cstr(lookback), is_time(order->type) ? "interval" : "numeric", type);
+    MemoryContext memory = CurrentMemoryContext; // SPI leaves its own behind
+    if (SPI_execute(query, true, 1) != SPI_OK_SELECT)
+        elog(ERROR, "unexpected result of a subtraction");
+    MemoryContextSwitchTo(memory);
+    bool is_null;
+    const Datum floor = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &is_null);
+    const Datum copy = datumCopy(floor, order->by_value, order->length);
+    SPI_freetuptable(SPI_tuptable);
+    return copy;
+}
+
+void check_lookback(const Order *order, const char *lookback) {
+    if (!order->expression)
+        argument_error("lookback", "needs an order_by: without one no row is late", NULL);
+    (void)read_floor(order, is_time(order->type) ? "2000-01-01" : "0", lookback);
+}
+
+// ---- its index
+
+bool is_order_indexed(Relation source, const Order *order) {
+    const char kind = source->rd_rel->relkind;
+    if (!order->expression || (kind != RELKIND_RELATION && kind != RELKIND_PARTITIONED_TABLE))
+        return false;
+    if (IsA(order->expression, Var))
+        return has_order_index(source, castNode(Var, order->expression)->varattno);
+    bool found = false;
+    ListCell *cell;
+    foreach (cell, RelationGetIndexList(source)) {
+        Relation index = index_open(lfirst_oid(cell), AccessShareLock);
+        List *expressions = RelationGetIndexExpressions(index);
+        found = found || (index->rd_index->indisvalid && index->rd_index->indkey.values[0] == 0 && expressions &&
+                          equal(linitial(expressions), eval_const_expressions(NULL, order->expression)));
+        index_close(index, AccessShareLock);
+    }
+    return found;
+}
+
+} // namespace sluice

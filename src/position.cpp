@@ -1,0 +1,255 @@
+// The SQL entry points that look at positions and move them.
+#include "postgres.hpp"
+
+#include "catalog.hpp"
+#include "cursor.hpp"
+#include "mapping.hpp"
+#include "names.hpp"
+#include "pipeline.hpp"
+#include "rights.hpp"
+
+namespace sluice {
+
+// A Look is a pipeline's cursor and source, with the owner's rights.
+struct Look {
+    const Pipeline *pipeline;
+    Cursor *cursor;
+    Relation source;
+    OwnerScope owner;
+};
+
+static Look begin_look(const Pipeline *pipeline) {
+    Look look{};
+    look.pipeline = pipeline;
+    look.cursor = make_cursor(pipeline, CurrentMemoryContext);
+    look.owner = switch_to_owner(pipeline);
+    look.source = relation_open(pipeline_source(pipeline), AccessShareLock);
+    return look;
+}
+
+static void end_look(const Look *look) {
+    relation_close(look->source, AccessShareLock);
+    switch_back(&look->owner);
+}
+
+static int64 count_pending(const Pipeline *pipeline) {
+    const Look look = begin_look(pipeline);
+    const int64 pending = look.cursor->pending(look.source);
+    end_look(&look);
+    return pending;
+}
+
+static void seek(const Pipeline *pipeline, Jsonb *position) {
+    const Look look = begin_look(pipeline);
+    look.cursor->seek(look.source, position);
+    end_look(&look);
+}
+
+// ---- status
+
+static bool may_select(Oid source) {
+    return pg_class_aclcheck(source, GetUserId(), ACL_SELECT) == ACLCHECK_OK ||
+           pg_attribute_aclcheck_all(source, GetUserId(), ACL_SELECT, ACLMASK_ANY) == ACLCHECK_OK;
+}
+
+// estimate_pending must not fail, whatever became of the source: a view over all pipelines calls it.
+static Estimate estimate_pending(const Pipeline *pipeline, const char **name) {
+    *name = quote_qualified_identifier(pipeline->source.schema, pipeline->source.name);
+    Oid source;
+    if (resolve_reference(&pipeline->source, &source) != Found::Yes)
+        return Estimate{};
+    *name = relation_name(source);
+    const Look look = begin_look(pipeline);
+    const Estimate estimate = may_select(source) ? look.cursor->estimate(look.source) : Estimate{};
+    end_look(&look);
+    return estimate;
+}
+
+// ---- verify
+
+// A Witness is what sluice.verify can compare the source with: a target with one row for each document and a column that
+// tells which document that was.
+struct Witness {
+    const char *target; // NULL: there is none
+    const char *column;
+    const char *source_column; // NULL: the column holds the hash
+};
+
+static bool is_unique_column(Relation source, const char *column) {
+    const AttrNumber number = get_attnum(RelationGetRelid(source), column);
+    bool found = false;
+    ListCell *cell;
+    foreach (cell, RelationGetIndexList(source)) {
+        Relation index = index_open(lfirst_oid(cell), AccessShareLock);
+        found = found || (index->rd_index->indisunique && index->rd_index->indnkeyatts == 1 &&
+                          index->rd_index->indkey.values[0] == number && RelationGetIndexPredicate(index) == NIL);
+        index_close(index, AccessShareLock);
+    }
+    return found;
+}
+
+static bool is_whole_document(const MappedTable *table) {
+    return !table->parent && !table->each.from_item && table->each.step_count == 0;
+}
+
+static bool is_witness(const MappedColumn *column, Relation source, bool by_hash) {
+    if (by_hash)
+        return column->form == ValueForm::Hash;
+    return column->form == ValueForm::SourceColumn && is_unique_column(source, column->other);
+}
+
+static Witness find_witness(const Pipeline *pipeline, Relation source) {
+    const bool by_hash = strcmp(pipeline->cursor, "hash") == 0;
+    const Mapping *mapping = read_mapping(pipeline->mapping, strlen(pipeline->mapping));
+    if (by_hash && pipeline->keeps_duplicates)
+        return Witness{};
+    for (int i = 0; i < mapping->table_count; i++) {
+        const MappedTable *table = &mapping->tables[i];
+        for (int c = 0; is_whole_document(table) && c < table->column_count; c++)
+            if (is_witness(&table->columns[c], source, by_hash))
+                return Witness{table->name, quote_identifier(table->columns[c].name),
+                               by_hash ? NULL : quote_identifier(table->columns[c].other)};
+    }
+    return Witness{};
+}
+
+struct Audit {
+    int64 missing, duplicated, loaded;
+    bool counts_duplicated;
+};
+
+static int64 rows_total(const Pipeline *pipeline) {
+    Parameters parameters{};
+    add_int(&parameters, pipeline->id);
+    catalog_execute("SELECT coalesce(max(rows_total), 0)::bigint FROM "
+                    "(SELECT rows_total FROM sluice.sequence_position WHERE pipeline_id = $1::int UNION ALL "
+                    "SELECT rows_total FROM sluice.arrival_position WHERE pipeline_id = $1::int) p",
+                    &parameters);
+    bool is_null;
+    const int64 total = result_int(0, 1, &is_null);
+    free_result();
+    return total;
+}
+
+// count_missing counts rows that were passed over: by the witness; else as many as there are read ones more than loaded.
+// The hash cursor has no position that could pass over a row: what its ledger does not hold is missing.
+static int64 count_missing(const Look *look, const Witness *witness, int64 loaded) {
+    const char *source = relation_name(RelationGetRelid(look->source));
+    const char *unread = look->cursor->unread(look->source);
+    if (strcmp(look->pipeline->cursor, "hash") == 0)
+        return look->cursor->pending(look->source);
+    if (!witness->target)
+        return Max(
+            static_cast<int64>(0),
+            count_rows(psprintf("SELECT pg_catalog.count(*) FROM %s s WHERE NOT (%s)", source, unread), 0, NULL, NULL) -
+                loaded);
+    return count_rows(
+        psprintf("SELECT pg_catalog.count(*) FROM %s s WHERE NOT (%s) AND s.%s IS NOT NULL AND NOT EXISTS "
+                 "(SELECT FROM %s t WHERE t.%s = s.%s)",
+                 source, unread, quote_identifier(look->pipeline->document), witness->target, witness->column,
+                 witness->source_column),
+        0, NULL, NULL);
+}
+
+static Audit audit(const Pipeline *pipeline) {
+    Audit result{};
+    const Look look = begin_look(pipeline);
+    const Witness witness = find_witness(pipeline, look.source);
+    result.loaded = rows_total(pipeline);
+    result.missing = count_missing(&look, &witness, result.loaded);
+    result.counts_duplicated = witness.target != NULL;
+    if (witness.target)
+        result.duplicated =
+            count_rows(psprintf("SELECT pg_catalog.count(t.%s) OPERATOR(pg_catalog.-) pg_catalog.count(DISTINCT t.%s) "
+                                "FROM %s t",
+                                witness.column, witness.column, witness.target),
+                       0, NULL, NULL);
+    end_look(&look);
+    return result;
+}
+
+} // namespace sluice
+
+using namespace sluice;
+
+extern "C" {
+
+PG_FUNCTION_INFO_V1(sluice_pending);
+Datum sluice_pending(PG_FUNCTION_ARGS) {
+    const char *name = name_argument(fcinfo);
+    SPI_connect();
+    const int64 pending = count_pending(find_pipeline(name));
+    SPI_finish();
+    PG_RETURN_INT64(pending);
+}
+
+PG_FUNCTION_INFO_V1(sluice_cursor_position);
+Datum sluice_cursor_position(PG_FUNCTION_ARGS) {
+    const char *name = name_argument(fcinfo);
+    MemoryContext caller = CurrentMemoryContext;
+    SPI_connect();
+    const char *json = make_cursor(find_pipeline(name), CurrentMemoryContext)->show();
+    MemoryContextSwitchTo(caller);
+    const Datum result = DirectFunctionCall1(jsonb_in, CStringGetDatum(json));
+    SPI_finish();
+    return result;
+}
+
+PG_FUNCTION_INFO_V1(sluice_seek);
+Datum sluice_seek(PG_FUNCTION_ARGS) {
+    const char *name = name_argument(fcinfo);
+    if (PG_ARGISNULL(1))
+        argument_error("position", "must not be null", NULL);
+    SPI_connect();
+    const Pipeline *pipeline = find_pipeline(name);
+    require_idle(pipeline);
+    seek(pipeline, PG_GETARG_JSONB_P(1));
+    SPI_finish();
+    PG_RETURN_VOID();
+}
+
+static TupleDesc result_columns(FunctionCallInfo fcinfo) {
+    TupleDesc columns;
+    if (get_call_result_type(fcinfo, NULL, &columns) != TYPEFUNC_COMPOSITE)
+        elog(ERROR, "return type must be a row type");
+    return BlessTupleDesc(columns);
+}
+
+PG_FUNCTION_INFO_V1(sluice_verify);
+Datum sluice_verify(PG_FUNCTION_ARGS) {
+    const char *name = name_argument(fcinfo);
+    TupleDesc columns = result_columns(fcinfo);
+    SPI_connect();
+    const Audit found = audit(find_pipeline(name));
+    SPI_finish();
+    Datum values[] = {Int64GetDatum(found.missing), Int64GetDatum(found.duplicated), Int64GetDatum(0),
+                      Int64GetDatum(found.loaded)};
+    bool nulls[] = {false, !found.counts_duplicated, false, false};
+    return HeapTupleGetDatum(heap_form_tuple(columns, values, nulls));
+}
+
+PG_FUNCTION_INFO_V1(sluice_pending_estimate);
+Datum sluice_pending_estimate(PG_FUNCTION_ARGS) {
+    TupleDesc columns = result_columns(fcinfo);
+    MemoryContext caller = CurrentMemoryContext;
+    SPI_connect();
+    Datum values[3] = {};
+    bool nulls[3] = {true, true, true};
+    const Pipeline *pipeline = find_visible_pipeline(PG_GETARG_INT32(0));
+    if (pipeline) {
+        const char *source;
+        const Estimate estimate = estimate_pending(pipeline, &source);
+        MemoryContextSwitchTo(caller);
+        values[0] = CStringGetTextDatum(source);
+        nulls[0] = false;
+        values[1] = Int64GetDatum(estimate.pending);
+        nulls[1] = !estimate.known;
+        nulls[2] = !estimate.waiting_for;
+        if (estimate.waiting_for)
+            values[2] = CStringGetTextDatum(estimate.waiting_for);
+    }
+    SPI_finish();
+    return HeapTupleGetDatum(heap_form_tuple(columns, values, nulls));
+}
+
+} // extern "C"

@@ -1,0 +1,176 @@
+// Rewind: undo what runs wrote, and let their rows be read again.
+//
+// It is exact or refused. Which rows a run wrote is known where every target has a column that holds "#run"; that nobody
+// changed them since, as far as it can be known, from their number.
+#include "postgres.hpp"
+
+#include "catalog.hpp"
+#include "cursor.hpp"
+#include "mapping.hpp"
+#include "names.hpp"
+#include "pipeline.hpp"
+#include "rights.hpp"
+
+namespace sluice {
+
+// The runs to undo, and where the position was before them.
+struct Undo {
+    int64 to_run;
+    int64 runs, source_rows, inserted;
+    ArrayType *ids;  // text[]
+    Jsonb *position; // NULL: the very start
+};
+
+[[noreturn]] static void refuse(const Pipeline *pipeline, int64 to_run, const char *why, const char *hint) {
+    ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+                    errmsg("pipeline \"%s\" cannot be rewound to run " INT64_FORMAT, pipeline->name, to_run),
+                    errdetail("%s", why), hint ? errhint("%s", hint) : 0));
+    pg_unreachable();
+}
+
+// find_position takes the position of the last run up to to_run that moved it.
+static Jsonb *find_position(const Parameters *parameters) {
+    Jsonb *position = NULL;
+    if (catalog_execute("SELECT r.\"position\" FROM sluice.run_log r WHERE r.pipeline_id = $1::int AND r.run_id <= $2 "
+                        "AND r.\"position\" IS NOT NULL AND r.undone_at IS NULL ORDER BY r.run_id DESC LIMIT 1",
+                        parameters) > 0) {
+        bool is_null;
+        const Datum found = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &is_null);
+        position = DatumGetJsonbPCopy(found);
+    }
+    free_result();
+    return position;
+}
+
+static Undo plan_undo(const Pipeline *pipeline, int64 to_run) {
+    Undo undo{};
+    undo.to_run = to_run;
+    Parameters parameters{};
+    add_int(&parameters, pipeline->id);
+    add_int(&parameters, to_run);
+    catalog_execute("SELECT count(*), coalesce(sum(r.source_rows), 0)::bigint, coalesce(sum(r.inserted), 0)::bigint, "
+                    "coalesce(array_agg(r.run_id::text), '{}'), "
+                    "(SELECT coalesce(sum(p.rows_total), 0)::bigint FROM (SELECT s.rows_total FROM "
+                    "sluice.sequence_position s WHERE s.pipeline_id = $1::int UNION ALL SELECT a.rows_total FROM "
+                    "sluice.arrival_position a WHERE a.pipeline_id = $1::int) p) FROM sluice.run_log r "
+                    "WHERE r.pipeline_id = $1::int AND r.run_id > $2 AND r.undone_at IS NULL",
+                    &parameters);
+    bool is_null;
+    undo.runs = result_int(0, 1, &is_null);
+    undo.source_rows = result_int(0, 2, &is_null);
+    undo.inserted = result_int(0, 3, &is_null);
+    undo.ids = DatumGetArrayTypePCopy(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 4, &is_null));
+    const int64 total = result_int(0, 5, &is_null);
+    free_result();
+    undo.position = find_position(&parameters);
+    if (!undo.position && undo.source_rows != total)
+        refuse(pipeline, to_run,
+               psprintf("Its history holds " INT64_FORMAT " of the " INT64_FORMAT " source rows that were loaded.",
+                        undo.source_rows, total),
+               "Runs older than sluice.keep_runs were deleted; rewind to a run that sluice.runs still shows.");
+    return undo;
+}
+
+static const char *run_column(const MappedTable *table) {
+    for (int i = 0; i < table->column_count; i++)
+        if (table->columns[i].form == ValueForm::Run)
+            return table->columns[i].name;
+    return NULL;
+}
+
+static void check_run_columns(const Pipeline *pipeline, const Mapping *mapping, int64 to_run) {
+    for (int i = 0; i < mapping->table_count; i++)
+        if (!run_column(&mapping->tables[i]))
+            refuse(pipeline, to_run,
+                   psprintf("Which rows of %s a run wrote is not known: no column of it holds \"#run\".",
+                            mapping->tables[i].name),
+                   "Map a column of each table to \"#run\"; rows written from then on can be undone.");
+}
+
+static int64 delete_rows(const MappedTable *table, ArrayType *ids) {
+    Oid types[] = {TEXTARRAYOID};
+    Datum values[] = {PointerGetDatum(ids)};
+    MemoryContext memory = CurrentMemoryContext; // SPI leaves its own behind
+    const char *statement = psprintf("DELETE FROM %s t WHERE t.%s::pg_catalog.text OPERATOR(pg_catalog.=) ANY ($1)",
+                                     table->name, quote_identifier(run_column(table)));
+    if (SPI_execute_with_args(statement, 1, types, values, NULL, false, 0) != SPI_OK_DELETE)
+        elog(ERROR, "unexpected result of a delete");
+    MemoryContextSwitchTo(memory);
+    return SPI_processed;
+}
+
+static int depth_of(const Mapping *mapping, const MappedTable *table) {
+    int depth = 0;
+    for (int i = 0; table->parent && i < mapping->table_count; i++)
+        if (strcmp(mapping->tables[i].name, table->parent) == 0) {
+            table = &mapping->tables[i];
+            depth++;
+            i = -1;
+        }
+    return depth;
+}
+
+// delete_targets deletes children before their parents.
+static int64 delete_targets(const Mapping *mapping, ArrayType *ids) {
+    int64 deleted = 0;
+    for (int depth = mapping->table_count; depth >= 0; depth--)
+        for (int i = mapping->table_count - 1; i >= 0; i--)
+            if (depth_of(mapping, &mapping->tables[i]) == depth)
+                deleted += delete_rows(&mapping->tables[i], ids);
+    return deleted;
+}
+
+static void mark_undone(const Pipeline *pipeline, const Undo *undo) {
+    Parameters parameters{};
+    add_int(&parameters, pipeline->id);
+    add_int(&parameters, undo->to_run);
+    catalog_execute("UPDATE sluice.run_log SET undone_at = pg_catalog.now() "
+                    "WHERE pipeline_id = $1::int AND run_id > $2 AND undone_at IS NULL",
+                    &parameters);
+}
+
+static void rewind(const Pipeline *pipeline, int64 to_run) {
+    const Undo undo = plan_undo(pipeline, to_run);
+    if (undo.source_rows == 0) {
+        ereport(NOTICE, (errmsg("pipeline \"%s\" has loaded nothing after run " INT64_FORMAT, pipeline->name, to_run)));
+        return;
+    }
+    Cursor *cursor = make_cursor(pipeline, CurrentMemoryContext);
+    const OwnerScope owner = enter_owner(pipeline, true);
+    const Mapping *mapping = read_mapping(pipeline->mapping, strlen(pipeline->mapping));
+    check_run_columns(pipeline, mapping, to_run);
+    Relation source = relation_open(pipeline_source(pipeline), AccessShareLock);
+    const int64 deleted = delete_targets(mapping, undo.ids);
+    if (deleted != undo.inserted)
+        refuse(pipeline, to_run,
+               psprintf("Runs after it inserted " INT64_FORMAT " rows, of which " INT64_FORMAT " are there.",
+                        undo.inserted, deleted),
+               "Others have deleted or changed rows since: what these runs did cannot be told from that.");
+    cursor->rewind(source, undo.position, to_run, undo.source_rows);
+    relation_close(source, AccessShareLock);
+    leave_owner(&owner);
+    mark_undone(pipeline, &undo);
+}
+
+} // namespace sluice
+
+using namespace sluice;
+
+extern "C" {
+
+PG_FUNCTION_INFO_V1(sluice_rewind);
+Datum sluice_rewind(PG_FUNCTION_ARGS) {
+    const char *name = name_argument(fcinfo);
+    if (PG_ARGISNULL(1))
+        argument_error("to_run", "must not be null", "0 undoes all runs.");
+    if (PG_GETARG_INT64(1) < 0)
+        argument_error("to_run", "must not be negative", "0 undoes all runs.");
+    SPI_connect();
+    const Pipeline *pipeline = find_pipeline(name);
+    require_idle(pipeline);
+    rewind(pipeline, PG_GETARG_INT64(1));
+    SPI_finish();
+    PG_RETURN_VOID();
+}
+
+} // extern "C"

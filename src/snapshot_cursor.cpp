@@ -1,0 +1,225 @@
+// See snapshot_cursor.hpp.
+#include "snapshot_cursor.hpp"
+
+#include "leaves.hpp"
+#include "names.hpp"
+
+namespace sluice {
+
+void check_new_snapshot_cursor(const NewPipeline *pipeline, Relation source) {
+    check_stamp_source(source, pipeline->order_by);
+}
+
+static void note_missing_index(Relation source, const char *column) {
+    if (has_stamp_index(source, column))
+        return;
+    const char *table = relation_name(RelationGetRelid(source));
+    ereport(NOTICE,
+            (errmsg("no index of source %s begins with %s: every batch will read the whole source", table,
+                    quote_identifier(column)),
+             errhint("Run CREATE INDEX ON %s (%s, ...), the primary key behind it.", table, quote_identifier(column))));
+}
+
+void start_snapshot_cursor(const NewPipeline *pipeline, int32 id, Relation source) {
+    ArrivalPosition position{};
+    position.leaves = leaf_numbers(leaves_of(RelationGetRelid(source)));
+    insert_arrival_position(id, &position);
+    note_missing_index(source, pipeline->order_by);
+}
+
+// ---- the cursor
+
+class SnapshotCursor final : public Cursor {
+public:
+    SnapshotCursor(const Pipeline *pipeline, MemoryContext memory)
+        : pipeline_(pipeline), memory_(memory), position_(load_arrival_position(pipeline->id)) {}
+
+    void check(Relation source) override;
+    void prepare(Relation source, const SourceColumns *columns) override;
+    bool look() override;
+    bool open(int64 rows) override { return stamps_open(stamps_, &next_, rows); }
+    bool read(SourceRow *row) override { return stamps_read(stamps_, row); }
+    void close() override { stamps_close(stamps_); }
+    void advance(bool all, bool last, int64 run) override;
+    void store(int64 rows) override;
+    void describe(const SourceRow *, StringInfo to) override { describe_stamp(stamps_, to); }
+    int64 expected() override { return 0; }
+    const char *unread(Relation source) override;
+    Estimate estimate(Relation source) override;
+    const char *show() override;
+    void seek(Relation source, Jsonb *position) override;
+    void rewind(Relation source, Jsonb *position, int64 to_run, int64 rows) override;
+
+private:
+    void refuse_moved(Oid source) const;
+    void note_leaves(Relation source);
+    void note_future_stamps();
+
+    const Pipeline *pipeline_;
+    MemoryContext memory_;
+    ArrivalPosition position_; // as it is stored
+    ArrivalPosition next_;     // as this batch will store it
+    bool changed_;
+    Oid source_;
+    StampReader *stamps_;
+};
+
+// A position that came here by a dump has numbers of another cluster: none of them says anything about the rows.
+void SnapshotCursor::refuse_moved(Oid source) const {
+    if (!position_.moved && position_.seen.xmax <= next_transaction())
+        return;
+    ereport(ERROR,
+            (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+             errmsg("source %s of pipeline \"%s\" was moved here by a dump: its transaction numbers are those of "
+                    "another cluster",
+                    relation_name(source), pipeline_->name),
+             errhint("Run SELECT sluice.rebase(%s).", quote_literal_cstr(pipeline_->name))));
+}
+
+void SnapshotCursor::check(Relation source) {
+    source_ = RelationGetRelid(source);
+    check_stamp_source(source, pipeline_->order_by);
+    refuse_moved(source_);
+    note_leaves(source);
+    warn_of_hidden_rows(source_);
+}
+
+// note_leaves looks at partitions that were not there: rows whose stamps have been passed came with an ATTACH.
+void SnapshotCursor::note_leaves(Relation source) {
+    List *now = leaves_of(RelationGetRelid(source));
+    List *added = new_leaves(now, &position_.leaves);
+    if (list_length(now) == position_.leaves.count && added == NIL)
+        return;
+    ListCell *cell;
+    if (has_seen(&position_.seen))
+        foreach (cell, added)
+            warn_of_attached_rows(source_, lfirst_oid(cell),
+                                  psprintf("pg_catalog.pg_visible_in_snapshot(s.%s, '%s')",
+                                           quote_identifier(pipeline_->order_by), seen_text(&position_.seen)));
+    MemoryContext before = MemoryContextSwitchTo(memory_);
+    position_.leaves = leaf_numbers(now);
+    changed_ = true;
+    MemoryContextSwitchTo(before);
+}
+
+void SnapshotCursor::prepare(Relation source, const SourceColumns *columns) {
+    stamps_ = prepare_stamps(source, pipeline_->order_by, NULL, columns, &position_);
+}
+
+// look begins a sweep, or goes on with the one in progress. A sweep that ends when nothing was written since the last one
+// is over before it began.
+bool SnapshotCursor::look() {
+    next_ = copy_arrival_position(&position_);
+    begin_stamps(stamps_);
+    if (has_seen(&next_.target))
+        return true;
+    const Seen now = seen_now();
+    if (now.xmax == next_.seen.xmax && !over_since(&next_.seen, &now))
+        return false;
+    next_.target = now;
+    return true;
+}
+
+void SnapshotCursor::advance(bool all, bool, int64) {
+    if (!all) {
+        note_stamp(stamps_, &next_);
+        return;
+    }
+    next_.seen = next_.target;
+    next_.target = Seen{};
+    next_.stamp = 0;
+    next_.key = NULL;
+    note_future_stamps();
+}
+
+// note_future_stamps tells of rows whose stamps lie ahead: given by hand, or brought from another cluster.
+void SnapshotCursor::note_future_stamps() {
+    if (!stamps_->indexed)
+        return;
+    const uint64 next = next_transaction();
+    Oid types[] = {XID8OID};
+    Datum values[] = {FullTransactionIdGetDatum(FullTransactionIdFromU64(next))};
+    const char *query =
+        psprintf("SELECT pg_catalog.count(*) FROM (SELECT 1 FROM %s s WHERE s.%s OPERATOR(pg_catalog.>=) "
+                 "$1 LIMIT 1) ahead",
+                 relation_name(source_), quote_identifier(pipeline_->order_by));
+    if (count_rows(query, 1, types, values) > 0)
+        ereport(WARNING,
+                (errmsg("source %s has rows whose %s lies ahead of transaction " UINT64_FORMAT, relation_name(source_),
+                        quote_identifier(pipeline_->order_by), next),
+                 errdetail("Their stamps were not given by the default; they are not read before transactions have got "
+                           "that far."),
+                 errhint("Set the column of those rows to pg_current_xact_id().")));
+}
+
+// store also notes, without a row read, that transactions are over or go on still, so that what they wrote or did not
+// write is not looked at time and again. A sweep over nothing but other people's numbers is not worth a row version.
+void SnapshotCursor::store(int64 rows) {
+    if (rows == 0 && !changed_ && !is_worth_noting(&position_.seen, &next_.seen))
+        return;
+    store_arrival_position(pipeline_->id, &next_, rows);
+    MemoryContext before = MemoryContextSwitchTo(memory_);
+    position_ = copy_arrival_position(&next_);
+    changed_ = false;
+    MemoryContextSwitchTo(before);
+}
+
+const char *SnapshotCursor::unread(Relation source) {
+    return unread_condition(describe_stamps(source, pipeline_->order_by, &position_), &position_);
+}
+
+// An estimate looks at so many rows at most.
+Estimate SnapshotCursor::estimate(Relation source) {
+    constexpr int most = 10000;
+    Estimate estimate{};
+    if (position_.moved || !has_stamp_index(source, pipeline_->order_by))
+        return estimate;
+    estimate.known = true;
+    estimate.pending = count_rows(psprintf("SELECT pg_catalog.count(*) FROM (SELECT 1 FROM %s s WHERE %s LIMIT %d) x",
+                                           relation_name(RelationGetRelid(source)), unread(source), most),
+                                  0, NULL, NULL);
+    return estimate;
+}
+
+const char *SnapshotCursor::show() {
+    StringInfoData json;
+    initStringInfo(&json);
+    appendStringInfoString(&json, "{\"cursor\": \"snapshot\"");
+    append_arrival(&json, &position_);
+    appendStringInfoChar(&json, '}');
+    return json.data;
+}
+
+// goes_back finds rows that have been read and would be read again.
+static bool goes_back(Relation source, const char *unread_now, const char *unread_then) {
+    const char *query =
+        psprintf("SELECT pg_catalog.count(*) FROM (SELECT 1 FROM %s s WHERE NOT (%s) AND (%s) LIMIT 1) x",
+                 relation_name(RelationGetRelid(source)), unread_now, unread_then);
+    return count_rows(query, 0, NULL, NULL) > 0;
+}
+
+void SnapshotCursor::seek(Relation source, Jsonb *wanted) {
+    ArrivalPosition to = position_;
+    read_arrival(&to, wanted, "snapshot");
+    const char *unread_now = unread(source);
+    const char *unread_then = unread_condition(describe_stamps(source, pipeline_->order_by, &to), &to);
+    if (goes_back(source, unread_now, unread_then))
+        refuse_going_back(pipeline_, RelationGetRelid(source));
+    store_arrival_position(pipeline_->id, &to, 0);
+}
+
+void SnapshotCursor::rewind(Relation, Jsonb *position, int64, int64 rows) {
+    ArrivalPosition to = position_;
+    to.seen = to.target = Seen{};
+    to.stamp = 0;
+    to.key = NULL;
+    if (position)
+        read_arrival(&to, position, "snapshot");
+    store_arrival_position(pipeline_->id, &to, -rows);
+}
+
+Cursor *make_snapshot_cursor(const Pipeline *pipeline, MemoryContext memory) {
+    return new (palloc0(sizeof(SnapshotCursor))) SnapshotCursor(pipeline, memory);
+}
+
+} // namespace sluice
