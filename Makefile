@@ -16,7 +16,7 @@ VERSION := $(shell sed -n "s/^default_version *= *'\(.*\)'.*/\1/p" sluice.contro
 
 # The C++ sources, src/NAME.cpp: what others stand on comes first.
 ROOMS := bridge names catalog json_text value path mapping document content coercion convert format foreign_key writer \
-	sequence seen arrival leaves source order stamp arrival_index ledger candidates shred_plan shred \
+	sequence seen arrival leaves source order stamp work_list arrival_index ledger shred_plan shred \
 	cursor sequence_cursor snapshot_cursor hash_cursor pipeline rights create_shred position rewind add_arrival run entry module
 
 # The pieces of the install script, src/NAME.sql, in the order in which they run.

@@ -7,7 +7,12 @@
 //
 // A sweep goes leaf by leaf in the order of their numbers, in each through the stamps that were going on at the last sweep
 // and are over now, then through those from seen.xmax on. Entries of one stamp lie in the order of their row pointers, so
-// (leaf, stamp, pointer) says where to go on.
+// (leaf, stamp, pointer) says where to go on. But an index cannot be entered in the middle of a stamp, and an index that was
+// built over rows that were there has one stamp for all of them. So the entries that a batch does not get to are kept in a
+// list over the commits of the run, without their rows: those are fetched when they are read.
+//
+// A row of the list may be gone by then, and its place taken by another one: that is told by its writer, which was not over
+// when the list was made.
 #include "arrival_index.hpp"
 
 #include "leaves.hpp"
@@ -37,16 +42,20 @@ struct ArrivalScan {
     Oid at_leaf;
     uint64 at_stamp;
     ItemPointerData at_entry;
-    // the leaf that is open
-    Relation relation, index;
+    // the index that is open
+    Relation indexed, index;
     IndexScanDesc scan;
-    TupleTableSlot *slot;
-    TupleConversionMap *map;
     ArrivalRange *ranges;
     int range_count, range;
-    bool searching;  // in a range
+    bool searching; // in a range
+    // the leaf whose rows are fetched
+    Relation relation;
+    IndexFetchTableData *fetch;
+    TupleTableSlot *slot;
+    TupleConversionMap *map;
     bool leaf_known; // at the last sweep
-    MemoryContext memory, leaf_memory;
+    WorkList *list;  // of entries that were found before; NULL: the index is read
+    MemoryContext memory, index_memory, leaf_memory;
 };
 
 // ---- finding it
@@ -126,6 +135,7 @@ static TupleDesc make_layout(ArrivalScan *scan, Relation source, const SourceCol
 ArrivalScan *begin_arrivals(Relation source, const SourceColumns *columns, const Order *order) {
     ArrivalScan *scan = static_cast<ArrivalScan *>(palloc0(sizeof(ArrivalScan)));
     scan->memory = CurrentMemoryContext;
+    scan->index_memory = AllocSetContextCreate(CurrentMemoryContext, "sluice arrival index", ALLOCSET_SMALL_SIZES);
     scan->leaf_memory = AllocSetContextCreate(CurrentMemoryContext, "sluice partition", ALLOCSET_SMALL_SIZES);
     scan->source = RelationGetRelid(source);
     scan->document = get_attnum(scan->source, columns->document);
@@ -152,10 +162,12 @@ bool is_arrival_key(const ArrivalPosition *position) {
 }
 
 // The key of such a sweep begins with an empty text, which is no name of a column.
-void note_arrival(ArrivalPosition *position, Oid leaf, uint64 stamp, const ItemPointerData *entry) {
-    const char *tid = psprintf("(%u,%u)", ItemPointerGetBlockNumber(entry), ItemPointerGetOffsetNumber(entry));
-    Datum parts[] = {CStringGetTextDatum(""), CStringGetTextDatum(psprintf("%u", leaf)), CStringGetTextDatum(tid)};
-    position->stamp = stamp;
+void note_arrival(ArrivalPosition *position, const ArrivalEntry *entry) {
+    const char *place =
+        psprintf("(%u,%u)", ItemPointerGetBlockNumber(&entry->place), ItemPointerGetOffsetNumber(&entry->place));
+    Datum parts[] = {CStringGetTextDatum(""), CStringGetTextDatum(psprintf("%u", entry->leaf)),
+                     CStringGetTextDatum(place)};
+    position->stamp = entry->stamp;
     position->key = construct_array(parts, lengthof(parts), TEXTOID, -1, false, TYPALIGN_INT);
 }
 
@@ -189,20 +201,27 @@ static int compare_oids(const ListCell *left, const ListCell *right) {
     return (lfirst_oid(left) > lfirst_oid(right)) - (lfirst_oid(left) < lfirst_oid(right));
 }
 
-void open_arrivals(ArrivalScan *scan, const ArrivalPosition *position) {
+void open_arrivals(ArrivalScan *scan, const ArrivalPosition *position, WorkList *list) {
     scan->seen = position->seen;
     scan->target = position->target;
     scan->known_leaves = position->leaves;
     scan->leaves = leaves_of(scan->source);
     list_sort(scan->leaves, compare_oids);
     scan->leaf = 0;
-    scan->relation = NULL;
+    scan->relation = scan->indexed = NULL;
+    scan->list = list;
     read_place(scan, position);
     scan->row = MakeSingleTupleTableSlot(scan->source_columns, &TTSOpsVirtual);
 }
 
+static bool is_known_leaf(const ArrivalScan *scan, Oid leaf) {
+    return new_leaves(list_make1_oid(leaf), &scan->known_leaves) == NIL;
+}
+
+// ---- entries from the index
+
 static void plan_ranges(ArrivalScan *scan, Oid leaf) {
-    const bool known = scan->leaf_known = new_leaves(list_make1_oid(leaf), &scan->known_leaves) == NIL;
+    const bool known = is_known_leaf(scan, leaf);
     scan->ranges = static_cast<ArrivalRange *>(palloc(sizeof(ArrivalRange) * (scan->seen.count + 1)));
     scan->range_count = scan->range = 0;
     scan->searching = false;
@@ -212,36 +231,31 @@ static void plan_ranges(ArrivalScan *scan, Oid leaf) {
     scan->ranges[scan->range_count++] = ArrivalRange{known ? scan->seen.xmax : 0, scan->target.xmax};
 }
 
-static void open_leaf(ArrivalScan *scan, Oid leaf) {
-    MemoryContextReset(scan->leaf_memory);
-    MemoryContext before = MemoryContextSwitchTo(scan->leaf_memory);
-    scan->relation = relation_open(leaf, AccessShareLock);
-    const Oid index = find_arrival_index(scan->relation, get_attname(scan->source, scan->document, false));
+static void open_index(ArrivalScan *scan, Oid leaf) {
+    MemoryContextReset(scan->index_memory);
+    MemoryContextSwitchTo(scan->index_memory);
+    scan->indexed = relation_open(leaf, AccessShareLock);
+    const Oid index = find_arrival_index(scan->indexed, get_attname(scan->source, scan->document, false));
     if (!OidIsValid(index))
         ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
                         errmsg("the arrival index of %s disappeared", relation_name(leaf)), errhint("Run again.")));
     scan->index = index_open(index, AccessShareLock);
-    scan->slot = table_slot_create(scan->relation, NULL);
-    scan->map =
-        leaf == scan->source ? NULL : convert_tuples_by_name(RelationGetDescr(scan->relation), scan->source_columns);
-    scan->scan = begin_index_scan(scan->relation, scan->index, GetActiveSnapshot(), 2);
+    scan->scan = begin_index_scan(scan->indexed, scan->index, GetActiveSnapshot(), 2);
     scan->scan->xs_want_itup = true; // the stamps are wanted
     plan_ranges(scan, leaf);
-    MemoryContextSwitchTo(before);
 }
 
-static void close_leaf(ArrivalScan *scan) {
-    if (!scan->relation)
+static void close_index(ArrivalScan *scan) {
+    if (!scan->indexed)
         return;
     index_endscan(scan->scan);
-    ExecDropSingleTupleTableSlot(scan->slot);
     index_close(scan->index, NoLock);
-    relation_close(scan->relation, NoLock);
-    scan->relation = NULL;
+    relation_close(scan->indexed, NoLock);
+    scan->indexed = NULL;
 }
 
 static void search_range(ArrivalScan *scan, const ArrivalRange *range) {
-    const uint64 low = scan->at_leaf == RelationGetRelid(scan->relation) ? Max(range->low, scan->at_stamp) : range->low;
+    const uint64 low = scan->at_leaf == RelationGetRelid(scan->indexed) ? Max(range->low, scan->at_stamp) : range->low;
     ScanKeyData keys[2];
     ScanKeyInit(&keys[0], 1, BTGreaterEqualStrategyNumber, F_XID8GE,
                 FullTransactionIdGetDatum(FullTransactionIdFromU64(low)));
@@ -251,12 +265,12 @@ static void search_range(ArrivalScan *scan, const ArrivalRange *range) {
     scan->searching = true;
 }
 
-static bool next_leaf(ArrivalScan *scan) {
-    close_leaf(scan);
+static bool next_index(ArrivalScan *scan) {
+    close_index(scan);
     while (scan->leaf < list_length(scan->leaves)) {
         const Oid leaf = list_nth_oid(scan->leaves, scan->leaf++);
         if (leaf >= scan->at_leaf) {
-            open_leaf(scan, leaf);
+            open_index(scan, leaf);
             return true;
         }
     }
@@ -269,50 +283,140 @@ static uint64 entry_stamp(const ArrivalScan *scan) {
         DatumGetFullTransactionId(index_getattr(scan->scan->xs_itup, 1, scan->scan->xs_itupdesc, &is_null)));
 }
 
-static bool was_read(const ArrivalScan *scan, uint64 stamp, ItemPointer entry) {
-    if (scan->at_leaf != RelationGetRelid(scan->relation) || stamp > scan->at_stamp)
+static bool was_read(const ArrivalScan *scan, const ArrivalEntry *entry) {
+    if (scan->at_leaf != entry->leaf || entry->stamp > scan->at_stamp)
         return false;
-    return stamp < scan->at_stamp || ItemPointerCompare(entry, const_cast<ItemPointer>(&scan->at_entry)) <= 0;
+    return entry->stamp < scan->at_stamp ||
+           ItemPointerCompare(const_cast<ItemPointer>(&entry->place), const_cast<ItemPointer>(&scan->at_entry)) <= 0;
 }
 
-// next_entry finds the next entry of the open range whose row is visible.
-static bool next_entry(ArrivalScan *scan, uint64 *stamp, ItemPointerData *entry) {
+// next_in_range finds the next entry of the open range.
+static bool next_in_range(ArrivalScan *scan, ArrivalEntry *entry) {
     for (;;) {
         CHECK_FOR_INTERRUPTS();
         ItemPointer at = index_getnext_tid(scan->scan, ForwardScanDirection);
         if (!at)
             return false;
-        *stamp = entry_stamp(scan);
-        *entry = *at;
-        if (seen_includes(&scan->target, *stamp) && !was_read(scan, *stamp, entry) &&
-            index_fetch_heap(scan->scan, scan->slot))
+        *entry = ArrivalEntry{RelationGetRelid(scan->indexed), entry_stamp(scan), *at};
+        if (seen_includes(&scan->target, entry->stamp) && !was_read(scan, entry))
             return true;
     }
 }
 
-static bool find_next(ArrivalScan *scan, uint64 *stamp, ItemPointerData *entry) {
+static bool next_indexed(ArrivalScan *scan, ArrivalEntry *entry) {
     for (;;) {
-        if (!scan->relation && !next_leaf(scan))
+        if (!scan->indexed && !next_index(scan))
             return false;
-        if (scan->searching && next_entry(scan, stamp, entry))
+        if (scan->searching && next_in_range(scan, entry))
             return true;
         scan->searching = false;
         if (scan->range < scan->range_count)
             search_range(scan, &scan->ranges[scan->range++]);
-        else if (!next_leaf(scan))
+        else if (!next_index(scan))
             return false;
     }
 }
 
+// ---- entries from the list
+
+static TupleDesc entry_layout() {
+    TupleDesc layout = CreateTemplateTupleDesc(3);
+    TupleDescInitEntry(layout, 1, "leaf", OIDOID, -1, 0);
+    TupleDescInitEntry(layout, 2, "stamp", XID8OID, -1, 0);
+    TupleDescInitEntry(layout, 3, "place", TIDOID, -1, 0);
+    return layout;
+}
+
+WorkList *keep_arrivals(ArrivalScan *scan, MemoryContext parent) {
+    TupleDesc layout = entry_layout();
+    WorkList *list = make_work_list(layout, parent);
+    MemoryContext before = MemoryContextSwitchTo(scan->index_memory);
+    ArrivalEntry entry;
+    while (next_indexed(scan, &entry)) {
+        Datum values[] = {ObjectIdGetDatum(entry.leaf),
+                          FullTransactionIdGetDatum(FullTransactionIdFromU64(entry.stamp)),
+                          PointerGetDatum(&entry.place)};
+        bool nulls[] = {false, false, false};
+        HeapTuple tuple = heap_form_tuple(layout, values, nulls);
+        add_work(list, tuple);
+        heap_freetuple(tuple);
+    }
+    MemoryContextSwitchTo(before);
+    return list;
+}
+
+static bool next_listed(WorkList *list, ArrivalEntry *entry) {
+    HeapTuple tuple = next_work(list);
+    if (!tuple)
+        return false;
+    bool is_null;
+    entry->leaf = DatumGetObjectId(heap_getattr(tuple, 1, list->layout, &is_null));
+    entry->stamp = U64FromFullTransactionId(DatumGetFullTransactionId(heap_getattr(tuple, 2, list->layout, &is_null)));
+    entry->place = *reinterpret_cast<ItemPointer>(DatumGetPointer(heap_getattr(tuple, 3, list->layout, &is_null)));
+    heap_freetuple(tuple);
+    return true;
+}
+
+// next_entry works in memory of its own: what the access method keeps from entry to entry must not lie in that of a row.
+static bool next_entry(ArrivalScan *scan, ArrivalEntry *entry) {
+    if (scan->list)
+        return next_listed(scan->list, entry);
+    MemoryContext before = MemoryContextSwitchTo(scan->index_memory);
+    const bool found = next_indexed(scan, entry);
+    MemoryContextSwitchTo(before);
+    return found;
+}
+
+// ---- rows
+
+static void close_leaf(ArrivalScan *scan) {
+    if (!scan->relation)
+        return;
+    table_index_fetch_end(scan->fetch);
+    ExecDropSingleTupleTableSlot(scan->slot);
+    relation_close(scan->relation, NoLock);
+    scan->relation = NULL;
+}
+
+// open_leaf returns false when the leaf is gone since its entries were listed.
+static bool open_leaf(ArrivalScan *scan, Oid leaf) {
+    if (scan->relation && RelationGetRelid(scan->relation) == leaf)
+        return true;
+    close_leaf(scan);
+    if (!list_member_oid(scan->leaves, leaf))
+        return false;
+    MemoryContextReset(scan->leaf_memory);
+    MemoryContext before = MemoryContextSwitchTo(scan->leaf_memory);
+    scan->relation = relation_open(leaf, AccessShareLock);
+    scan->fetch = table_index_fetch_begin(scan->relation);
+    scan->slot = table_slot_create(scan->relation, NULL);
+    scan->leaf_known = is_known_leaf(scan, leaf);
+    scan->map =
+        leaf == scan->source ? NULL : convert_tuples_by_name(RelationGetDescr(scan->relation), scan->source_columns);
+    MemoryContextSwitchTo(before);
+    return true;
+}
+
+static bool fetch_row(ArrivalScan *scan, const ArrivalEntry *entry) {
+    bool again = false, all_dead = false;
+    ItemPointerData place = entry->place;
+    return open_leaf(scan, entry->leaf) &&
+           table_index_fetch_tuple(scan->fetch, &place, GetActiveSnapshot(), scan->slot, &again, &all_dead);
+}
+
 // judge_row tells what the row's header says about it. All rows written by transactions below seen.xmin were there at the
-// last sweep, in every partition that it knew.
+// last sweep, in every partition that it knew; a row written by one that is not over in `target` has taken the place of
+// another, and belongs to the next sweep.
 static void judge_row(const ArrivalScan *scan, ArrivedRow *arrived) {
     bool should_free;
     HeapTuple tuple = ExecFetchSlotHeapTuple(scan->slot, false, &should_free);
     const TransactionId writer = HeapTupleHeaderGetRawXmin(tuple->t_data);
+    const bool normal = TransactionIdIsNormal(writer);
     arrived->updated = (tuple->t_data->t_infomask & HEAP_UPDATED) != 0;
-    arrived->processed = scan->leaf_known && has_seen(&scan->seen) && TransactionIdIsNormal(writer) &&
-                         TransactionIdPrecedes(writer, static_cast<TransactionId>(scan->seen.xmin));
+    arrived->processed = (scan->leaf_known && has_seen(&scan->seen) && normal &&
+                          TransactionIdPrecedes(writer, static_cast<TransactionId>(scan->seen.xmin))) ||
+                         (scan->list && !arrived->updated && normal && !HeapTupleHeaderXminFrozen(tuple->t_data) &&
+                          TransactionIdFollowsOrEquals(writer, static_cast<TransactionId>(scan->target.xmax)));
     if (should_free)
         heap_freetuple(tuple);
 }
@@ -326,13 +430,11 @@ static Datum order_value(ArrivalScan *scan, TupleTableSlot *row, bool *is_null) 
 }
 
 bool next_arrival(ArrivalScan *scan, ArrivedRow *arrived) {
-    // What the access method keeps from entry to entry must not lie in the memory of a row.
-    MemoryContext before = MemoryContextSwitchTo(scan->leaf_memory);
-    const bool found = find_next(scan, &arrived->stamp, &arrived->entry);
-    MemoryContextSwitchTo(before);
-    if (!found)
-        return false;
-    arrived->leaf = RelationGetRelid(scan->relation);
+    do {
+        CHECK_FOR_INTERRUPTS();
+        if (!next_entry(scan, &arrived->entry))
+            return false;
+    } while (!fetch_row(scan, &arrived->entry));
     judge_row(scan, arrived);
     TupleTableSlot *row = scan->map ? execute_attr_map_slot(scan->map->attrMap, scan->slot, scan->row) : scan->slot;
     const int count = scan->layout->natts;
@@ -349,6 +451,7 @@ bool next_arrival(ArrivalScan *scan, ArrivedRow *arrived) {
 }
 
 void close_arrivals(ArrivalScan *scan) {
+    close_index(scan);
     close_leaf(scan);
     ExecDropSingleTupleTableSlot(scan->row);
     scan->row = NULL;

@@ -8,20 +8,25 @@
 #include "arrival.hpp"
 #include "order.hpp"
 #include "source.hpp"
+#include "work_list.hpp"
 
 namespace sluice {
 
 // has_arrival_index tells whether every leaf has a valid one over the document's column.
 bool has_arrival_index(Relation source, const char *document);
 
+struct ArrivalEntry {
+    Oid leaf;
+    uint64 stamp;
+    ItemPointerData place;
+};
+
 // One row that arrived.
 struct ArrivedRow {
     HeapTuple tuple; // order value, document, other columns: in the layout of the scan
     bool updated;    // another version of an older row
-    bool processed;  // the last sweep saw it already; its entry was made anew since
-    Oid leaf;
-    uint64 stamp;
-    ItemPointerData entry;
+    bool processed;  // the last sweep saw it already, or the next one will
+    ArrivalEntry entry;
 };
 
 struct ArrivalScan;
@@ -31,13 +36,15 @@ ArrivalScan *begin_arrivals(Relation source, const SourceColumns *columns, const
 TupleDesc arrivals_layout(const ArrivalScan *scan);
 
 // open_arrivals starts at the position: what is in target and not in seen, behind the row read last; partitions that are
-// new are read in full. next_arrival makes its row in CurrentMemoryContext.
-void open_arrivals(ArrivalScan *scan, const ArrivalPosition *position);
+// new are read in full; or it goes on with a list of entries. next_arrival makes its row in CurrentMemoryContext.
+// keep_arrivals lists the entries that are left, in memory that outlives the batch.
+void open_arrivals(ArrivalScan *scan, const ArrivalPosition *position, WorkList *list);
 bool next_arrival(ArrivalScan *scan, ArrivedRow *row);
+WorkList *keep_arrivals(ArrivalScan *scan, MemoryContext parent);
 void close_arrivals(ArrivalScan *scan);
 
 // note_arrival keeps in the position how far the sweep is.
-void note_arrival(ArrivalPosition *position, Oid leaf, uint64 stamp, const ItemPointerData *entry);
+void note_arrival(ArrivalPosition *position, const ArrivalEntry *entry);
 Oid arrival_place(const ArrivalPosition *position);   // the leaf that it is in; InvalidOid: none
 bool is_arrival_key(const ArrivalPosition *position); // whether the sweep in progress is by this index
 

@@ -37,8 +37,8 @@ public:
     virtual bool read(SourceRow *row) = 0;
     virtual void close() = 0;
     // advance moves the position behind what was read; `all` when nothing was left unread, `last` when the run does no
-    // other batch after this one.
-    virtual void advance(bool all, bool last, int64 run) = 0;
+    // other batch after this one. It tells whether another look may find more.
+    virtual bool advance(bool all, bool last, int64 run) = 0;
     // store writes the position, if anything changed that is worth a row version. `rows` were loaded by this batch.
     virtual void store(int64 rows) = 0;
     virtual Skipped skipped() { return Skipped{}; } // by this batch

@@ -20,12 +20,38 @@
 // arrivals or stamps the ledger then forgets runs that lie behind altogether; a compare needs it whole.
 #include "hash_cursor.hpp"
 
-#include "candidates.hpp"
+#include "arrival_index.hpp"
+#include "content.hpp"
 #include "leaves.hpp"
+#include "ledger.hpp"
 #include "names.hpp"
 #include "order.hpp"
+#include "stamp.hpp"
+#include "work_list.hpp"
 
 namespace sluice {
+
+// Candidates come in chunks, so that their contents can be looked up in the ledger together.
+struct Candidate {
+    HeapTuple tuple;
+    ContentHash hash;
+    bool known;         // in the ledger
+    bool updated;       // another version of an older row
+    bool processed;     // seen by an earlier sweep
+    int64 more;         // a compare says: not a row to load, but so many more rows of a known content
+    ArrivalEntry entry; // where it stands in its sweep
+};
+
+constexpr int chunk_size = 256;
+
+struct Chunk {
+    Candidate *rows;
+    int count, next;
+    TupleDesc layout; // order value, document, other columns
+    MemoryContext memory;
+};
+
+constexpr uint64 filter_size = 16 * 1024 * 1024;
 
 enum class Way : uint8_t { All, Compare, Range, Stamps, Arrivals };
 
@@ -102,7 +128,7 @@ public:
     bool open(int64 rows) override;
     bool read(SourceRow *row) override;
     void close() override;
-    void advance(bool all, bool last, int64 run) override;
+    bool advance(bool all, bool last, int64 run) override;
     void store(int64 rows) override;
     Skipped skipped() override { return skipped_; }
     void end() override { drop_work(); }
@@ -134,13 +160,16 @@ private:
     const char *selection(const char *extra) const;
     const char *statement(Way way) const;
     void open_statement();
-    void drain();
+    void keep_rest();
     bool fill_chunk();
     int fill_from_statement();
     int fill_from_stamps();
     int fill_from_arrivals();
     void take_tuple(Candidate *candidate, HeapTuple tuple, TupleDesc layout);
     void look_up(int count);
+    void begin_filter();
+    bool *filter_bit(const ContentHash *hash) const;
+    void enter_contents(int64 run);
     bool consume(const Candidate *candidate);
     bool consume_again(const Candidate *candidate, LedgerEntry *entry);
     bool is_late(const Candidate *candidate);
@@ -166,11 +195,14 @@ private:
     Way way_;
     bool in_pass_;  // of a statement
     bool sweeping_; // by arrivals or stamps
+    bool begun_;    // this run began the sweep; else an earlier one did, and more may have come since
     bool passed_;   // a statement was read to its end in this run
     Seen pass_seen_;
     Numbers pass_leaves_;
     TimestampTz pass_began_;
     WorkList *work_;
+    bool *filter_; // NULL: the ledger was not empty
+    bool has_filter_;
     bool has_floor_, has_reached_;
     Datum floor_, reached_;
     // the batch
@@ -178,7 +210,7 @@ private:
     bool opened_, exhausted_, scanning_;
     int64 limit_, delivered_, candidates_;
     Chunk chunk_;
-    Candidate note_place_; // of the arrivals: the one consumed last
+    ArrivalEntry last_entry_; // of the arrivals: the one consumed last
     HTAB *entries_;
     Skipped skipped_;
     const Candidate *current_;
@@ -245,9 +277,9 @@ void HashCursor::prepare(Relation source, const SourceColumns *columns) {
     leaves_changed_ = added_ != NIL && (!column || brings_old_rows(column));
     stamps_ = column ? prepare_stamps(source, column, order_.sql, columns_, &position_) : NULL;
     plain_ = make_reader(columns_);
-    if (work_ && !equalTupleDescs(source_columns_, RelationGetDescr(source))) {
+    if (work_ && (!equalTupleDescs(source_columns_, RelationGetDescr(source)) || (sweeping_ && !arrivals_))) {
         drop_work();
-        in_pass_ = false;
+        in_pass_ = sweeping_ = false;
     }
     MemoryContext before = MemoryContextSwitchTo(memory_);
     source_columns_ = CreateTupleDescCopyConstr(RelationGetDescr(source));
@@ -322,6 +354,7 @@ bool HashCursor::begin_sweep(const Seen *now) {
         return false;
     }
     next_.target = *now;
+    begun_ = true;
     next_.covered = !has_seen(&next_.seen) && !is_ledger_empty(ledger_);
     return true;
 }
@@ -419,10 +452,9 @@ bool HashCursor::look() {
     entries_ = hash_create("sluice contents of a batch", 1024, &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
     if (work_ && work_->left > 0)
         return true;
-    if (in_pass_) { // its last batch was full to the brim
+    if (in_pass_ || work_) { // its last batch was full to the brim
         drop_work();
         finish_pass();
-        return false;
     }
     return !passed_ && begin_pass();
 }
@@ -506,6 +538,7 @@ void HashCursor::open_statement() {
 }
 
 bool HashCursor::open(int64 rows) {
+    begin_filter();
     limit_ = rows;
     delivered_ = candidates_ = 0;
     if (way_ == Way::Stamps)
@@ -514,7 +547,7 @@ bool HashCursor::open(int64 rows) {
         return false;
     opened_ = true;
     if (way_ == Way::Arrivals)
-        open_arrivals(arrivals_, &next_);
+        open_arrivals(arrivals_, &next_, work_);
     else if (!work_)
         open_statement();
     scanning_ = true;
@@ -522,10 +555,8 @@ bool HashCursor::open(int64 rows) {
 }
 
 void HashCursor::close() {
-    if (way_ == Way::Arrivals)
-        close_arrivals(arrivals_);
     if (way_ != Way::Stamps)
-        return; // a statement is open until advance: the rest may be wanted
+        return; // open until advance: the rest may be wanted
     stamps_close(stamps_);
     if (candidates_ < limit_)
         return;
@@ -534,8 +565,12 @@ void HashCursor::close() {
     begin_stamps(stamps_);
 }
 
-// drain keeps what this batch did not get to.
-void HashCursor::drain() {
+// keep_rest keeps what this batch did not get to.
+void HashCursor::keep_rest() {
+    if (way_ == Way::Arrivals) {
+        work_ = keep_arrivals(arrivals_, memory_);
+        return;
+    }
     work_ = make_work_list(chunk_.layout, memory_);
     for (; chunk_.next < chunk_.count; chunk_.next++)
         add_work(work_, chunk_.rows[chunk_.next].tuple);
@@ -562,10 +597,10 @@ void HashCursor::take_tuple(Candidate *candidate, HeapTuple tuple, TupleDesc lay
     candidate->hash = content_of(document, is_null);
 }
 
+// From a list nothing is taken that this batch would leave behind.
 int HashCursor::fill_from_statement() {
     int count = 0;
     if (work_) {
-        // Nothing is taken from the list that this batch would leave behind.
         const int64 most = Min(static_cast<int64>(chunk_size), limit_ - delivered_);
         chunk_.layout = work_->layout;
         for (HeapTuple tuple; count < most && (tuple = next_work(work_)); count++)
@@ -598,26 +633,59 @@ int HashCursor::fill_from_arrivals() {
     int count = 0;
     ArrivedRow row;
     chunk_.layout = arrivals_layout(arrivals_);
-    while (count < chunk_size && next_arrival(arrivals_, &row)) {
+    const int64 most = Min(static_cast<int64>(chunk_size), limit_ - delivered_);
+    while (count < most && next_arrival(arrivals_, &row)) {
         Candidate *candidate = &chunk_.rows[count++];
         take_tuple(candidate, row.tuple, chunk_.layout);
         candidate->updated = row.updated;
         candidate->processed = row.processed;
-        candidate->leaf = row.leaf;
-        candidate->stamp = row.stamp;
         candidate->entry = row.entry;
     }
     return count;
 }
 
+// look_up finds out which contents of the chunk are in the ledger. When the ledger was empty as the run began, the filter
+// has all that is in it by now: what the filter lacks needs no look.
 void HashCursor::look_up(int count) {
     ContentHash *hashes = static_cast<ContentHash *>(palloc(sizeof(ContentHash) * (count + 1)));
     bool *known = static_cast<bool *>(palloc0(sizeof(bool) * (count + 1)));
-    for (int i = 0; i < count; i++)
-        hashes[i] = chunk_.rows[i].hash;
-    probe_ledger(ledger_, hashes, count, known);
-    for (int i = 0; i < count; i++)
-        chunk_.rows[i].known = known[i];
+    int *places = static_cast<int *>(palloc(sizeof(int) * (count + 1)));
+    int asked = 0;
+    for (int i = 0; i < count; i++) {
+        if (filter_ && !*filter_bit(&chunk_.rows[i].hash))
+            continue;
+        places[asked] = i;
+        hashes[asked++] = chunk_.rows[i].hash;
+    }
+    if (asked > 0)
+        probe_ledger(ledger_, hashes, asked, known);
+    for (int i = 0; i < asked; i++)
+        chunk_.rows[places[i]].known = known[i];
+}
+
+// A hash is random already: some of its bits number a byte. With ten million contents every second byte is still unset.
+bool *HashCursor::filter_bit(const ContentHash *hash) const {
+    uint64 number;
+    memcpy(&number, hash->bytes, sizeof(number));
+    return &filter_[number % filter_size];
+}
+
+void HashCursor::begin_filter() {
+    if (!has_filter_ && is_ledger_empty(ledger_))
+        filter_ = static_cast<bool *>(MemoryContextAllocZero(memory_, filter_size));
+    has_filter_ = true;
+}
+
+void HashCursor::enter_contents(int64 run) {
+    if (hash_get_num_entries(entries_) == 0)
+        return;
+    write_ledger(ledger_, entries_, run);
+    HASH_SEQ_STATUS walk;
+    if (!filter_)
+        return;
+    hash_seq_init(&walk, entries_);
+    while (LedgerEntry *entry = static_cast<LedgerEntry *>(hash_seq_search(&walk)))
+        *filter_bit(&entry->hash) = true;
 }
 
 bool HashCursor::fill_chunk() {
@@ -725,7 +793,7 @@ bool HashCursor::read(SourceRow *row) {
         }
         const Candidate *candidate = &chunk_.rows[chunk_.next++];
         if (way_ == Way::Arrivals)
-            note_place_ = *candidate;
+            last_entry_ = candidate->entry;
         if (consume(candidate))
             return deliver(candidate, row);
     }
@@ -739,29 +807,27 @@ void HashCursor::describe(const SourceRow *row, StringInfo to) {
 
 // ---- moving on
 
-void HashCursor::advance(bool all, bool last, int64 run) {
-    if (by_statement(way_)) {
-        if (!all && !last && !work_)
-            drain();
-        if (reader_)
-            close_reader(reader_);
-        if (all) {
-            drop_work();
-            finish_pass();
-        }
-    } else if (all) {
+bool HashCursor::advance(bool all, bool last, int64 run) {
+    if (!all && !last && !work_ && way_ != Way::Stamps)
+        keep_rest();
+    if (reader_)
+        close_reader(reader_);
+    if (way_ == Way::Arrivals)
+        close_arrivals(arrivals_);
+    if (all) {
+        drop_work();
         finish_pass();
     } else if (way_ == Way::Stamps) {
         note_stamp(stamps_, &next_);
-    } else {
-        note_arrival(&next_, note_place_.leaf, note_place_.stamp, &note_place_.entry);
+    } else if (way_ == Way::Arrivals) {
+        note_arrival(&next_, &last_entry_);
     }
     if (!all && has_reached_)
         next_.reached = order_text(&order_, reached_);
-    if (hash_get_num_entries(entries_) > 0)
-        write_ledger(ledger_, entries_, run);
+    enter_contents(run);
     if (has_last_hash_)
         next_.hash = content_text(&last_hash_);
+    return !all || (!by_statement(way_) && !begun_);
 }
 
 // store writes a position after a pass without news only where the next look gets cheaper by it.
@@ -770,7 +836,10 @@ void HashCursor::store(int64 rows) {
         next_.compared_at != position_.compared_at && (pipeline_->recheck > 0 || !position_.compared_at);
     const bool news = rows > 0 || skipped_.duplicates > 0 || skipped_.too_late > 0;
     const bool leaves = next_.leaves.values != NULL && added_ != NIL;
-    if (!news && !compared && !position_.moved && !leaves && !is_worth_noting(&position_.seen, &next_.seen))
+    const bool finished =
+        (has_seen(&position_.target) && !has_seen(&next_.target)) || (position_.reached && !next_.reached);
+    if (!news && !finished && !compared && !position_.moved && !leaves &&
+        !is_worth_noting(&position_.seen, &next_.seen))
         return;
     store_arrival_position(pipeline_->id, &next_, rows);
     MemoryContext before = MemoryContextSwitchTo(memory_);

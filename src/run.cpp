@@ -168,8 +168,8 @@ static int64 read_rows(Run *run, Shredder *shredder, int64 limit) {
     return rows;
 }
 
-// load_rows reads, shreds and writes about `limit` rows; it reports whether that was all there is.
-static bool load_rows(Run *run, int64 limit, RunCounts *counts) {
+// load_rows reads, shreds and writes about `limit` rows.
+static BatchEnd load_rows(Run *run, int64 limit, RunCounts *counts) {
     Shredder shredder{};
     const int64 rows = read_rows(run, &shredder, limit);
     const bool all = rows < limit;
@@ -183,8 +183,8 @@ static bool load_rows(Run *run, int64 limit, RunCounts *counts) {
     counts->duplicates += skipped.duplicates;
     counts->too_late += skipped.too_late;
     counts->batches += rows > 0;
-    run->cursor->advance(all, all || reached_max_batches(run, counts->batches), run->run_id);
-    return all;
+    const bool last = all || reached_max_batches(run, counts->batches);
+    return run->cursor->advance(all, last, run->run_id) ? BatchEnd::More : BatchEnd::Last;
 }
 
 static bool run_ends(const Run *run, BatchEnd end) {
@@ -291,7 +291,7 @@ static BatchEnd work_batch(Run *run) {
     if (any) {
         if (!run->counts.batches)
             run->expected = run->cursor->expected();
-        end = load_rows(run, batch_limit(run), &counts) ? BatchEnd::Last : BatchEnd::More;
+        end = load_rows(run, batch_limit(run), &counts);
     }
     leave_owner(&owner);
     if (first)

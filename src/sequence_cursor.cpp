@@ -190,7 +190,7 @@ public:
     bool open(int64 rows) override;
     bool read(SourceRow *row) override;
     void close() override { close_reader(reader_); }
-    void advance(bool all, bool last, int64 run) override;
+    bool advance(bool all, bool last, int64 run) override;
     void store(int64 rows) override;
     void describe(const SourceRow *row, StringInfo to) override {
         appendStringInfo(to, "%s = " INT64_FORMAT, pipeline_->order_by, DatumGetInt64(row->order));
@@ -313,11 +313,12 @@ bool SequenceCursor::read(SourceRow *row) {
     return true;
 }
 
-void SequenceCursor::advance(bool all, bool, int64) {
+bool SequenceCursor::advance(bool all, bool, int64) {
     if (!all)
-        return;
+        return true;
     next_.position = sample_.safe;
     note_foreign_numbers();
+    return false;
 }
 
 // note_foreign_numbers tells of rows above what the sequence has reached: they were given their numbers by hand, and are

@@ -40,7 +40,7 @@ public:
     bool open(int64 rows) override { return stamps_open(stamps_, &next_, rows); }
     bool read(SourceRow *row) override { return stamps_read(stamps_, row); }
     void close() override { stamps_close(stamps_); }
-    void advance(bool all, bool last, int64 run) override;
+    bool advance(bool all, bool last, int64 run) override;
     void store(int64 rows) override;
     void describe(const SourceRow *, StringInfo to) override { describe_stamp(stamps_, to); }
     int64 expected() override { return 0; }
@@ -60,6 +60,7 @@ private:
     ArrivalPosition position_; // as it is stored
     ArrivalPosition next_;     // as this batch will store it
     bool changed_;
+    bool begun_; // this run began the sweep in progress; else an earlier one did, and more may have come since
     Oid source_;
     StampReader *stamps_;
 };
@@ -117,19 +118,21 @@ bool SnapshotCursor::look() {
     if (now.xmax == next_.seen.xmax && !over_since(&next_.seen, &now))
         return false;
     next_.target = now;
+    begun_ = true;
     return true;
 }
 
-void SnapshotCursor::advance(bool all, bool, int64) {
+bool SnapshotCursor::advance(bool all, bool, int64) {
     if (!all) {
         note_stamp(stamps_, &next_);
-        return;
+        return true;
     }
     next_.seen = next_.target;
     next_.target = Seen{};
     next_.stamp = 0;
     next_.key = NULL;
     note_future_stamps();
+    return !begun_;
 }
 
 // note_future_stamps tells of rows whose stamps lie ahead: given by hand, or brought from another cluster.
@@ -155,7 +158,8 @@ void SnapshotCursor::note_future_stamps() {
 // store also notes, without a row read, that transactions are over or go on still, so that what they wrote or did not
 // write is not looked at time and again. A sweep over nothing but other people's numbers is not worth a row version.
 void SnapshotCursor::store(int64 rows) {
-    if (rows == 0 && !changed_ && !is_worth_noting(&position_.seen, &next_.seen))
+    const bool finished = has_seen(&position_.target) && !has_seen(&next_.target);
+    if (rows == 0 && !finished && !changed_ && !is_worth_noting(&position_.seen, &next_.seen))
         return;
     store_arrival_position(pipeline_->id, &next_, rows);
     MemoryContext before = MemoryContextSwitchTo(memory_);

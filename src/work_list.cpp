@@ -1,5 +1,5 @@
-// See candidates.hpp.
-#include "candidates.hpp"
+// See work_list.hpp.
+#include "work_list.hpp"
 
 namespace sluice {
 
@@ -21,7 +21,11 @@ void add_work(WorkList *list, HeapTuple row) {
 }
 
 HeapTuple next_work(WorkList *list) {
-    if (!tuplestore_gettupleslot(list->rows, true, false, list->slot))
+    // What is read from disk is the slot's until the next call: it must not lie in the memory of a chunk.
+    MemoryContext before = MemoryContextSwitchTo(list->memory);
+    const bool found = tuplestore_gettupleslot(list->rows, true, false, list->slot);
+    MemoryContextSwitchTo(before);
+    if (!found)
         return NULL;
     list->left--;
     return ExecCopySlotHeapTuple(list->slot);
