@@ -4,6 +4,7 @@
 #include "catalog.hpp"
 #include "cursor.hpp"
 #include "mapping.hpp"
+#include "order.hpp"
 #include "pipeline.hpp"
 #include "rights.hpp"
 #include "shred.hpp"
@@ -127,25 +128,48 @@ static void check_new_mapping(const Pipeline *pipeline, const char *mapping) {
     switch_back(&owner);
 }
 
+// check_new_lookback checks what only a hash cursor has, against its order.
+static void check_new_lookback(const Pipeline *pipeline, const char *lookback) {
+    if (strcmp(pipeline->cursor, "hash") != 0)
+        argument_error(lookback ? "lookback" : "recheck",
+                       psprintf("is for cursor \"hash\", not for \"%s\"", pipeline->cursor), NULL);
+    if (!lookback)
+        return;
+    const OwnerScope owner = switch_to_owner(pipeline);
+    Relation source = relation_open(pipeline_source(pipeline), AccessShareLock);
+    const Order order = read_order(source, pipeline->order_by);
+    check_lookback(&order, lookback);
+    relation_close(source, AccessShareLock);
+    switch_back(&owner);
+}
+
 static void alter_pipeline(FunctionCallInfo fcinfo) {
-    if (PG_ARGISNULL(0))
+    enum { name, mapping, lookback, recheck, batch_size };
+    if (PG_ARGISNULL(name))
         argument_error("name", "must not be null", NULL);
-    check_batch_size(fcinfo, 2);
-    const Pipeline *pipeline = find_pipeline(text_argument(fcinfo, 0));
-    const char *mapping = text_argument(fcinfo, 1);
-    if (mapping)
-        check_new_mapping(pipeline, mapping);
+    check_batch_size(fcinfo, batch_size);
+    const Pipeline *pipeline = find_pipeline(text_argument(fcinfo, name));
+    const Interval *new_recheck = recheck_argument(fcinfo, recheck);
+    if (!PG_ARGISNULL(mapping))
+        check_new_mapping(pipeline, text_argument(fcinfo, mapping));
+    if (!PG_ARGISNULL(lookback) || new_recheck)
+        check_new_lookback(pipeline, text_argument(fcinfo, lookback));
     Parameters parameters{};
     add_int(&parameters, pipeline->id);
-    add_text(&parameters, mapping);
-    if (PG_ARGISNULL(2))
+    add_text(&parameters, text_argument(fcinfo, mapping));
+    add_text(&parameters, text_argument(fcinfo, lookback));
+    if (new_recheck)
+        add_value(&parameters, INTERVALOID, IntervalPGetDatum(new_recheck));
+    else
+        add_null(&parameters, INTERVALOID);
+    if (PG_ARGISNULL(batch_size))
         add_null(&parameters, INT8OID);
     else
-        add_int(&parameters, PG_GETARG_INT32(2));
-    catalog_execute(
-        "UPDATE sluice.pipeline SET mapping = coalesce($2::json, mapping), batch_size = coalesce($3::int, batch_size) "
-        "WHERE pipeline_id = $1::int",
-        &parameters);
+        add_int(&parameters, PG_GETARG_INT32(batch_size));
+    catalog_execute("UPDATE sluice.pipeline SET mapping = coalesce($2::json, mapping), lookback = coalesce($3, lookback), "
+                    "recheck = coalesce($4, recheck), batch_size = coalesce($5::int, batch_size) "
+                    "WHERE pipeline_id = $1::int",
+                    &parameters);
 }
 
 } // namespace sluice

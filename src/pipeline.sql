@@ -1,8 +1,14 @@
 -- Pipelines: looking them up, altering and dropping them.
 
-CREATE FUNCTION sluice.alter_pipeline(name text, mapping json DEFAULT NULL, batch_size int DEFAULT NULL) RETURNS void
+CREATE FUNCTION sluice.alter_pipeline(
+    name       text,
+    mapping    json DEFAULT NULL,
+    lookback   text DEFAULT NULL,
+    recheck    interval DEFAULT NULL,
+    batch_size int DEFAULT NULL
+) RETURNS void
 LANGUAGE C AS 'MODULE_PATHNAME', 'sluice_alter_pipeline';
-COMMENT ON FUNCTION sluice.alter_pipeline(text, json, int) IS 'change a pipeline; null arguments leave things as they are';
+COMMENT ON FUNCTION sluice.alter_pipeline(text, json, text, interval, int) IS 'change a pipeline; null arguments leave things as they are';
 
 CREATE FUNCTION sluice.drop_pipeline(name text) RETURNS void
 LANGUAGE C AS 'MODULE_PATHNAME', 'sluice_drop_pipeline';

@@ -401,6 +401,14 @@ static void show_progress(Run *run, bool last) {
                               rate, left / Max(rate, 1.0))));
 }
 
+// show_waiting says who keeps back what the run could not read, when it reports its progress.
+static void show_waiting(const Run *run) {
+    if (!run->options.progress || !run->held_back || !run->cursor->waiting_for())
+        return;
+    ereport(INFO, (errmsg("%s: rows are held back by %s", run->pipeline->name, run->cursor->waiting_for()),
+                   errdetail("Its transaction may still add rows below them. The next run loads them.")));
+}
+
 // finish_idle ends a run whose last look found nothing: one without work, or one that had worked to the last row.
 static void finish_idle(Run *run) {
     PushActiveSnapshot(GetTransactionSnapshot());
@@ -429,8 +437,10 @@ static void run_batches(Run *run) {
             commit_transaction();
         MemoryContextSwitchTo(run->memory);
         show_progress(run, done && !waits);
-        if (done && !waits)
+        if (done && !waits) {
+            show_waiting(run);
             return;
+        }
         if (waits) {
             run->waited = true;
             // No snapshot and no lock but the pipeline's own is held meanwhile.

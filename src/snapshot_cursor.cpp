@@ -169,6 +169,7 @@ void SnapshotCursor::store(int64 rows) {
 }
 
 const char *SnapshotCursor::unread(Relation source) {
+    refuse_moved(RelationGetRelid(source));
     return unread_condition(describe_stamps(source, pipeline_->order_by, &position_), &position_);
 }
 
