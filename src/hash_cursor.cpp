@@ -144,6 +144,7 @@ public:
 private:
     void refuse_moved(Oid source) const;
     void drop_work();
+    void check_select() const;
     void drop_foreign_sweep();
     bool brings_old_rows(const char *column) const;
     void note_pass_leaves();
@@ -263,6 +264,14 @@ bool HashCursor::brings_old_rows(const char *column) const {
     return false;
 }
 
+// check_select has the server check the owner's rights: rows that are fetched by way of the arrival index pass no executor.
+void HashCursor::check_select() const {
+    MemoryContext memory = CurrentMemoryContext; // SPI leaves its own behind
+    if (SPI_execute(psprintf("%s WHERE false", selection("")), true, 0) != SPI_OK_SELECT)
+        elog(ERROR, "unexpected result of a look at the source");
+    MemoryContextSwitchTo(memory);
+}
+
 void HashCursor::prepare(Relation source, const SourceColumns *columns) {
     SourceColumns *kept = static_cast<SourceColumns *>(palloc(sizeof(SourceColumns)));
     *kept = *columns;
@@ -273,6 +282,8 @@ void HashCursor::prepare(Relation source, const SourceColumns *columns) {
     const bool indexed = !pipeline_->keeps_duplicates && !policies && has_arrival_index(source, columns_->document);
     const char *column = indexed ? NULL : trusted_stamps(source);
     arrivals_ = indexed ? begin_arrivals(source, columns_, &order_) : NULL;
+    if (indexed)
+        check_select();
     drop_foreign_sweep();
     leaves_changed_ = added_ != NIL && (!column || brings_old_rows(column));
     stamps_ = column ? prepare_stamps(source, column, order_.sql, columns_, &position_) : NULL;
@@ -349,7 +360,7 @@ bool HashCursor::begin_sweep(const Seen *now) {
         return true;
     if (position_.moved)
         next_.seen = Seen{};
-    if (now->xmax == next_.seen.xmax && !over_since(&next_.seen, now) && !leaves_changed_) {
+    if (now->xmax == next_.seen.xmax && !over_since(&next_.seen, now) && added_ == NIL) {
         sweeping_ = false;
         return false;
     }
@@ -530,8 +541,9 @@ void HashCursor::open_statement() {
     Oid types[] = {order_.type};
     Datum values[] = {0};
     const bool range = way_ == Way::Range;
+    // Of 'keep' nothing is read again: what lies behind the position was counted, row by row.
     if (range)
-        values[0] = has_floor_ ? floor_ : order_datum(&order_, position_.order_value);
+        values[0] = has_floor_ && !pipeline_->keeps_duplicates ? floor_ : order_datum(&order_, position_.order_value);
     lend_memory();
     reader_ = prepare_reader(statement(way_), range ? 1 : 0, types, columns_, false);
     open_reader(reader_, values);

@@ -10,6 +10,7 @@ extern "C" {
 #include "access/attmap.h"
 #include "access/genam.h"
 #include "access/heapam.h"
+#include "access/heaptoast.h"
 #include "access/htup_details.h"
 #include "access/relation.h"
 #include "access/sysattr.h"

@@ -15,8 +15,12 @@ WorkList *make_work_list(TupleDesc layout, MemoryContext parent) {
     return list;
 }
 
+// A value stored out of line would be gone when its row is, before the list is read.
 void add_work(WorkList *list, HeapTuple row) {
-    tuplestore_puttuple(list->rows, row);
+    HeapTuple whole = HeapTupleHasExternal(row) ? toast_flatten_tuple(row, list->layout) : row;
+    tuplestore_puttuple(list->rows, whole);
+    if (whole != row)
+        heap_freetuple(whole);
     list->left++;
 }
 
