@@ -16,7 +16,7 @@ VERSION := $(shell sed -n "s/^default_version *= *'\(.*\)'.*/\1/p" sluice.contro
 
 # The C++ sources, src/NAME.cpp: what others stand on comes first.
 ROOMS := bridge names catalog json_text value path mapping document content coercion convert format foreign_key writer \
-	sequence seen arrival leaves source order stamp work_list arrival_index ledger shred_plan shred \
+	sequence seen arrival leaves source order stamp work_list arrival_index ledger compare shred_plan shred \
 	cursor sequence_cursor snapshot_cursor hash_cursor pipeline rights create_shred position rewind add_arrival run entry module
 
 # The pieces of the install script, src/NAME.sql, in the order in which they run.
@@ -25,9 +25,10 @@ SQL_PIECES := catalog format content pipeline arrival shred run position status
 # The tests: sql/NAME.sql with expected/NAME.out, test/isolation/specs/NAME.spec with test/isolation/expected/NAME.out.
 # test/check fails when a file is there that its list does not name.
 REGRESS := \
-	shred path types value format content mapping target error writer foreign_key pipeline rights comments
+	shred path types value format content mapping target error writer foreign_key pipeline snapshot hash arrival position \
+	rights comments
 
-ISOLATION := foreign_key run sequence sequence_orders sequence_partition sequence_prepared
+ISOLATION := foreign_key run sequence sequence_orders sequence_partition sequence_prepared snapshot hash hash_arrival hash_stamp
 
 REGRESS_OPTS := --inputdir=. --load-extension=sluice
 ISOLATION_OPTS := --inputdir=test/isolation --load-extension=sluice

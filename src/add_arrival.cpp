@@ -5,7 +5,6 @@
 #include "arrival_index.hpp"
 #include "catalog.hpp"
 #include "cursor.hpp"
-#include "leaves.hpp"
 #include "names.hpp"
 #include "pipeline.hpp"
 #include "rights.hpp"
@@ -138,12 +137,21 @@ static Rebase plan_rebase(const Pipeline *pipeline, Relation source, const char 
     return rebase;
 }
 
-// is_from_here tells rows that a transaction of this cluster stamped: for certain, or perhaps.
+// is_from_here tells rows that a transaction of this cluster stamped: for certain, or perhaps. Of rows written by the
+// transaction that their stamp names one is doubtful when that transaction also wrote rows with other stamps: it may be the
+// one that brought them all here.
 static const char *is_from_here(const Rebase *rebase, bool certain) {
-    return psprintf("(s.%s > '" UINT64_FORMAT "'::xid8 AND s.%s < '" UINT64_FORMAT
-                    "'::xid8 AND s.%s::text::numeric %s %s)",
-                    rebase->column, rebase->since, rebase->column, rebase->next, rebase->column, certain ? "=" : "<",
-                    rebase->writer);
+    const char *mixed =
+        psprintf("s.xmin::text IN (SELECT o.xmin::text FROM %s o WHERE o.%s::text::bigint %% 4294967296 <> "
+                 "o.xmin::text::bigint)",
+                 rebase->table, rebase->column);
+    const char *recent = psprintf("s.%s > '" UINT64_FORMAT "'::xid8 AND s.%s < '" UINT64_FORMAT "'::xid8",
+                                  rebase->column, rebase->since, rebase->column, rebase->next);
+    const char *own = psprintf("s.%s::text::numeric = %s", rebase->column, rebase->writer);
+    if (certain)
+        return psprintf("(%s AND %s AND NOT %s)", recent, own, mixed);
+    return psprintf("(%s AND (s.%s::text::numeric < %s OR (%s AND %s)))", recent, rebase->column, rebase->writer, own,
+                    mixed);
 }
 
 static void refuse_unclear(const Pipeline *pipeline, const Rebase *rebase) {
@@ -175,6 +183,13 @@ static int64 restamp(const Rebase *rebase, bool inserted_here) {
     return SPI_processed;
 }
 
+// forget_positions: where the cursor stood after each run says nothing here any more.
+static void forget_positions(const Pipeline *pipeline) {
+    Parameters parameters{};
+    add_int(&parameters, pipeline->id);
+    catalog_execute("UPDATE sluice.run_log SET \"position\" = NULL WHERE pipeline_id = $1::int", &parameters);
+}
+
 static void rebase_stamps(const Pipeline *pipeline, Relation source, const char *column, bool known,
                           bool inserted_here) {
     ArrivalPosition position = load_arrival_position(pipeline->id);
@@ -187,8 +202,9 @@ static void rebase_stamps(const Pipeline *pipeline, Relation source, const char 
     position.target = Seen{};
     position.stamp = 0;
     position.key = NULL;
-    position.leaves = leaf_numbers(leaves_of(RelationGetRelid(source)));
+    position.leaves = stamped_leaves(RelationGetRelid(source), column);
     store_arrival_position(pipeline->id, &position, 0);
+    forget_positions(pipeline);
     ereport(NOTICE, (errmsg("pipeline \"%s\": " INT64_FORMAT " rows of %s are to be loaded", pipeline->name, pending,
                             relation_name(RelationGetRelid(source)))));
 }

@@ -23,7 +23,7 @@ ArrivalPosition load_arrival_position(int32 pipeline) {
     static CatalogStatement statement;
     if (catalog_prepared(&statement,
                          "SELECT a.seen, a.target, a.stamp::text, a.key, a.order_value, a.reached, a.hash, "
-                         "a.compared_at, a.forgotten, a.leaves, a.stored, a.xmin::text::bigint, a.covered::int::bigint "
+                         "a.compared_at, a.forgotten, a.leaves, a.stored, a.xmin::text::bigint, a.order_type "
                          "FROM sluice.arrival_position a WHERE a.pipeline_id = $1::int",
                          &parameters) == 0)
         elog(ERROR, "pipeline %d has no position", pipeline);
@@ -46,7 +46,7 @@ ArrivalPosition load_arrival_position(int32 pipeline) {
     position.leaves = result_numbers(0, 10);
     const int64 writer = result_int(0, 12, &is_null);
     position.moved = result_int(0, 11, &is_null) != writer;
-    position.covered = result_int(0, 13, &is_null);
+    position.order_type = result_text(0, 13);
     position.moved_at = full_transaction(static_cast<uint32>(writer));
     free_result();
     return position;
@@ -75,14 +75,14 @@ static void add_position(Parameters *parameters, int32 pipeline, const ArrivalPo
     add_int(parameters, position->forgotten);
     add_numbers(parameters, position->leaves.values, position->leaves.count);
     add_int(parameters, GetCurrentTransactionId());
-    add_value(parameters, BOOLOID, BoolGetDatum(position->covered));
+    add_text(parameters, position->order_type);
 }
 
 void insert_arrival_position(int32 pipeline, const ArrivalPosition *position) {
     Parameters parameters{};
     add_position(&parameters, pipeline, position);
     catalog_execute("INSERT INTO sluice.arrival_position (pipeline_id, seen, target, stamp, key, order_value, reached, "
-                    "hash, compared_at, forgotten, leaves, stored, covered) "
+                    "hash, compared_at, forgotten, leaves, stored, order_type) "
                     "VALUES ($1::int, $2::pg_snapshot, $3::pg_snapshot, $4::xid8, $5, $6, $7, $8, $9, $10, $11, $12, "
                     "$13)",
                     &parameters);
@@ -96,7 +96,7 @@ void store_arrival_position(int32 pipeline, const ArrivalPosition *position, int
     catalog_prepared(&update,
                      "UPDATE sluice.arrival_position SET seen = $2::pg_snapshot, target = $3::pg_snapshot, "
                      "stamp = $4::xid8, key = $5, order_value = $6, reached = $7, hash = $8, compared_at = $9, "
-                     "forgotten = $10, leaves = $11, stored = $12, covered = $13, "
+                     "forgotten = $10, leaves = $11, stored = $12, order_type = $13, "
                      "rows_total = greatest(0, rows_total + $14) "
                      "WHERE pipeline_id = $1::int",
                      &parameters);
@@ -120,6 +120,7 @@ ArrivalPosition copy_arrival_position(const ArrivalPosition *position) {
     copy.order_value = copy_text(position->order_value);
     copy.reached = copy_text(position->reached);
     copy.hash = copy_text(position->hash);
+    copy.order_type = copy_text(position->order_type);
     copy.leaves = copy_numbers(&position->leaves);
     return copy;
 }

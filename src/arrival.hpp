@@ -21,11 +21,10 @@ struct ArrivalPosition {
     const char *order_value; // the greatest one of all sweeps that are done; NULL
     const char *reached;     // of the sweep in progress
     const char *hash;        // of the document read last, in hexadecimal digits
-    bool covered;            // the sweep in progress goes over ground that was covered: known contents are not counted
+    const char *order_type;  // of these values
     TimestampTz compared_at; // start of the last full compare; 0: never
     int64 forgotten;         // the ledger holds nothing of runs up to here
-    // partitions that were there
-    Numbers leaves;
+    Numbers leaves;          // partitions that were there; see hash_cursor.cpp for what it keeps beside them
 };
 
 ArrivalPosition load_arrival_position(int32 pipeline); // in CurrentMemoryContext

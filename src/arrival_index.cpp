@@ -2,8 +2,9 @@
 //
 // sluice.arrival() is declared immutable, or no index could be built on it, and is nothing of the kind: it returns the number
 // of the running transaction. So the index is never used by the planner's leave; it is read here, by the index access
-// method's own functions, which never evaluate the expression again. What may restamp a row (an UPDATE that makes a new
-// entry, REINDEX, VACUUM FULL) makes it appear again, never disappear; the ledger then knows its content.
+// method's own functions, which never evaluate the expression again. An UPDATE that makes a new entry makes its row appear
+// again, and the ledger knows its content. What makes all entries anew (REINDEX, VACUUM FULL) also makes a new file, which
+// the hash cursor notices and answers with a compare.
 //
 // A sweep goes leaf by leaf in the order of their numbers, in each through the stamps that were going on at the last sweep
 // and are over now, then through those from seen.xmax on. Entries of one stamp lie in the order of their row pointers, so
@@ -35,7 +36,6 @@ struct ArrivalScan {
     TupleTableSlot *row; // in the shape of the source
     // the sweep
     Seen seen, target;
-    Numbers known_leaves;
     List *leaves; // in ascending order
     int leaf;     // position in leaves; the next to open
     // where to go on
@@ -53,8 +53,7 @@ struct ArrivalScan {
     IndexFetchTableData *fetch;
     TupleTableSlot *slot;
     TupleConversionMap *map;
-    bool leaf_known; // at the last sweep
-    WorkList *list;  // of entries that were found before; NULL: the index is read
+    WorkList *list; // of entries that were found before; NULL: the index is read
     MemoryContext memory, index_memory, leaf_memory;
 };
 
@@ -75,8 +74,9 @@ static bool is_arrival_expression(Node *expression, AttrNumber document, Oid fun
 }
 
 static bool is_arrival_index(Relation index, AttrNumber document, Oid function) {
-    if (!index->rd_index->indisvalid || index->rd_rel->relam != BTREE_AM_OID ||
-        index->rd_index->indkey.values[0] != 0 || RelationGetIndexPredicate(index) != NIL)
+    if (!index->rd_index->indisvalid || index->rd_rel->relam != BTREE_AM_OID || index->rd_index->indnkeyatts != 1 ||
+        index->rd_index->indkey.values[0] != 0 || (index->rd_indoption[0] & INDOPTION_DESC) ||
+        RelationGetIndexPredicate(index) != NIL)
         return false;
     List *expressions = RelationGetIndexExpressions(index);
     return is_arrival_expression(static_cast<Node *>(linitial(expressions)), document, function);
@@ -115,6 +115,19 @@ bool has_arrival_index(Relation source, const char *document) {
             return false;
     }
     return true;
+}
+
+int64 arrival_storage(Oid leaf, const char *document) {
+    Relation relation = relation_open(leaf, AccessShareLock);
+    const Oid found = find_arrival_index(relation, document);
+    int64 storage = 0;
+    if (OidIsValid(found)) {
+        Relation index = index_open(found, AccessShareLock);
+        storage = index->rd_rel->relfilenode;
+        index_close(index, AccessShareLock);
+    }
+    relation_close(relation, AccessShareLock);
+    return storage;
 }
 
 // ---- planning
@@ -171,7 +184,7 @@ void note_arrival(ArrivalPosition *position, const ArrivalEntry *entry) {
     position->key = construct_array(parts, lengthof(parts), TEXTOID, -1, false, TYPALIGN_INT);
 }
 
-Oid arrival_place(const ArrivalPosition *position) {
+static Oid arrival_place(const ArrivalPosition *position) {
     Datum *parts;
     bool *nulls;
     int count;
@@ -204,7 +217,6 @@ static int compare_oids(const ListCell *left, const ListCell *right) {
 void open_arrivals(ArrivalScan *scan, const ArrivalPosition *position, WorkList *list) {
     scan->seen = position->seen;
     scan->target = position->target;
-    scan->known_leaves = position->leaves;
     scan->leaves = leaves_of(scan->source);
     list_sort(scan->leaves, compare_oids);
     scan->leaf = 0;
@@ -214,21 +226,16 @@ void open_arrivals(ArrivalScan *scan, const ArrivalPosition *position, WorkList 
     scan->row = MakeSingleTupleTableSlot(scan->source_columns, &TTSOpsVirtual);
 }
 
-static bool is_known_leaf(const ArrivalScan *scan, Oid leaf) {
-    return new_leaves(list_make1_oid(leaf), &scan->known_leaves) == NIL;
-}
-
 // ---- entries from the index
 
-static void plan_ranges(ArrivalScan *scan, Oid leaf) {
-    const bool known = is_known_leaf(scan, leaf);
+static void plan_ranges(ArrivalScan *scan) {
     scan->ranges = static_cast<ArrivalRange *>(palloc(sizeof(ArrivalRange) * (scan->seen.count + 1)));
     scan->range_count = scan->range = 0;
     scan->searching = false;
-    for (int i = 0; known && i < scan->seen.count; i++)
+    for (int i = 0; i < scan->seen.count; i++)
         if (seen_includes(&scan->target, scan->seen.xip[i]))
             scan->ranges[scan->range_count++] = ArrivalRange{scan->seen.xip[i], scan->seen.xip[i] + 1};
-    scan->ranges[scan->range_count++] = ArrivalRange{known ? scan->seen.xmax : 0, scan->target.xmax};
+    scan->ranges[scan->range_count++] = ArrivalRange{scan->seen.xmax, scan->target.xmax};
 }
 
 static void open_index(ArrivalScan *scan, Oid leaf) {
@@ -242,7 +249,7 @@ static void open_index(ArrivalScan *scan, Oid leaf) {
     scan->index = index_open(index, AccessShareLock);
     scan->scan = begin_index_scan(scan->indexed, scan->index, GetActiveSnapshot(), 2);
     scan->scan->xs_want_itup = true; // the stamps are wanted
-    plan_ranges(scan, leaf);
+    plan_ranges(scan);
 }
 
 static void close_index(ArrivalScan *scan) {
@@ -390,7 +397,6 @@ static bool open_leaf(ArrivalScan *scan, Oid leaf) {
     scan->relation = relation_open(leaf, AccessShareLock);
     scan->fetch = table_index_fetch_begin(scan->relation);
     scan->slot = table_slot_create(scan->relation, NULL);
-    scan->leaf_known = is_known_leaf(scan, leaf);
     scan->map =
         leaf == scan->source ? NULL : convert_tuples_by_name(RelationGetDescr(scan->relation), scan->source_columns);
     MemoryContextSwitchTo(before);
@@ -404,19 +410,16 @@ static bool fetch_row(ArrivalScan *scan, const ArrivalEntry *entry) {
            table_index_fetch_tuple(scan->fetch, &place, GetActiveSnapshot(), scan->slot, &again, &all_dead);
 }
 
-// judge_row tells what the row's header says about it. All rows written by transactions below seen.xmin were there at the
-// last sweep, in every partition that it knew; a row written by one that is not over in `target` has taken the place of
-// another, and belongs to the next sweep.
+// judge_row tells what the row's header says about it. A row written by a transaction that is not over in `target` has taken
+// the place of one of the list, and belongs to the next sweep.
 static void judge_row(const ArrivalScan *scan, ArrivedRow *arrived) {
     bool should_free;
     HeapTuple tuple = ExecFetchSlotHeapTuple(scan->slot, false, &should_free);
     const TransactionId writer = HeapTupleHeaderGetRawXmin(tuple->t_data);
-    const bool normal = TransactionIdIsNormal(writer);
     arrived->updated = (tuple->t_data->t_infomask & HEAP_UPDATED) != 0;
-    arrived->processed = (scan->leaf_known && has_seen(&scan->seen) && normal &&
-                          TransactionIdPrecedes(writer, static_cast<TransactionId>(scan->seen.xmin))) ||
-                         (scan->list && !arrived->updated && normal && !HeapTupleHeaderXminFrozen(tuple->t_data) &&
-                          TransactionIdFollowsOrEquals(writer, static_cast<TransactionId>(scan->target.xmax)));
+    arrived->premature = scan->list && !arrived->updated && TransactionIdIsNormal(writer) &&
+                         !HeapTupleHeaderXminFrozen(tuple->t_data) &&
+                         TransactionIdFollowsOrEquals(writer, static_cast<TransactionId>(scan->target.xmax));
     if (should_free)
         heap_freetuple(tuple);
 }
@@ -448,6 +451,20 @@ bool next_arrival(ArrivalScan *scan, ArrivedRow *arrived) {
     pfree(values);
     pfree(nulls);
     return true;
+}
+
+bool has_old_arrivals(ArrivalScan *scan, Oid leaf, const Seen *seen) {
+    MemoryContext before = MemoryContextSwitchTo(scan->index_memory);
+    scan->seen = Seen{};
+    scan->target = *seen;
+    scan->at_leaf = InvalidOid;
+    open_index(scan, leaf);
+    search_range(scan, &scan->ranges[0]);
+    ArrivalEntry entry;
+    const bool found = next_in_range(scan, &entry);
+    close_index(scan);
+    MemoryContextSwitchTo(before);
+    return found;
 }
 
 void close_arrivals(ArrivalScan *scan) {

@@ -15,6 +15,9 @@ namespace sluice {
 // has_arrival_index tells whether every leaf has a valid one over the document's column.
 bool has_arrival_index(Relation source, const char *document);
 
+// arrival_storage is the file of a leaf's index: another one when its entries were made anew; 0 without an index.
+int64 arrival_storage(Oid leaf, const char *document);
+
 struct ArrivalEntry {
     Oid leaf;
     uint64 stamp;
@@ -25,7 +28,7 @@ struct ArrivalEntry {
 struct ArrivedRow {
     HeapTuple tuple; // order value, document, other columns: in the layout of the scan
     bool updated;    // another version of an older row
-    bool processed;  // the last sweep saw it already, or the next one will
+    bool premature;  // it belongs to the next sweep
     ArrivalEntry entry;
 };
 
@@ -35,8 +38,12 @@ struct ArrivalScan;
 ArrivalScan *begin_arrivals(Relation source, const SourceColumns *columns, const Order *order);
 TupleDesc arrivals_layout(const ArrivalScan *scan);
 
-// open_arrivals starts at the position: what is in target and not in seen, behind the row read last; partitions that are
-// new are read in full; or it goes on with a list of entries. next_arrival makes its row in CurrentMemoryContext.
+// has_old_arrivals tells whether a leaf's index has entries of transactions that were over: those of a partition that was
+// attached with its index.
+bool has_old_arrivals(ArrivalScan *scan, Oid leaf, const Seen *seen);
+
+// open_arrivals starts at the position: what is in target and not in seen, behind the row read last; or it goes on with a
+// list of entries. next_arrival makes its row in CurrentMemoryContext.
 // keep_arrivals lists the entries that are left, in memory that outlives the batch.
 void open_arrivals(ArrivalScan *scan, const ArrivalPosition *position, WorkList *list);
 bool next_arrival(ArrivalScan *scan, ArrivedRow *row);
@@ -45,7 +52,6 @@ void close_arrivals(ArrivalScan *scan);
 
 // note_arrival keeps in the position how far the sweep is.
 void note_arrival(ArrivalPosition *position, const ArrivalEntry *entry);
-Oid arrival_place(const ArrivalPosition *position);   // the leaf that it is in; InvalidOid: none
 bool is_arrival_key(const ArrivalPosition *position); // whether the sweep in progress is by this index
 
 } // namespace sluice

@@ -80,6 +80,39 @@ char *result_text(uint64 row, int column) {
     return SPI_getvalue(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, column);
 }
 
+static void set(const char *name, const char *value) {
+    if (strcmp(GetConfigOption(name, false, false), value) != 0)
+        (void)set_config_option(name, value, PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+}
+
+static int enter_plain_texts() {
+    const int settings = NewGUCNestLevel();
+    set("DateStyle", "ISO, YMD");
+    set("IntervalStyle", "postgres");
+    set("TimeZone", "UTC");
+    set("extra_float_digits", "3");
+    return settings;
+}
+
+const char *stored_text(Oid type, Datum value) {
+    Oid output;
+    bool varlena;
+    const int settings = enter_plain_texts();
+    getTypeOutputInfo(type, &output, &varlena);
+    const char *text = OidOutputFunctionCall(output, value);
+    AtEOXact_GUC(false, settings);
+    return text;
+}
+
+Datum stored_datum(Oid type, const char *text) {
+    Oid input, parameter;
+    const int settings = enter_plain_texts();
+    getTypeInputInfo(type, &input, &parameter);
+    const Datum value = OidInputFunctionCall(input, const_cast<char *>(text), parameter, -1);
+    AtEOXact_GUC(false, settings);
+    return value;
+}
+
 void add_numbers(Parameters *parameters, const int64 *values, int count) {
     Datum *datums = static_cast<Datum *>(palloc(sizeof(Datum) * (count + 1)));
     for (int i = 0; i < count; i++)

@@ -37,6 +37,10 @@ struct Numbers {
 void add_numbers(Parameters *parameters, const int64 *values, int count);
 Numbers copy_numbers(const Numbers *numbers);
 
+// stored_text and stored_datum write and read a value so that it comes back as it was, whatever the session's settings.
+const char *stored_text(Oid type, Datum value);
+Datum stored_datum(Oid type, const char *text);
+
 // catalog_execute runs a statement inside the caller's SPI connection; the result is in SPI_tuptable (free it).
 uint64 catalog_execute(const char *statement, const Parameters *parameters);
 

@@ -19,7 +19,7 @@ CREATE TABLE sluice.pipeline (
     order_by      text,
     lookback      text,
     duplicates    text NOT NULL DEFAULT 'skip' CHECK (duplicates IN ('skip', 'keep')),
-    recheck       interval NOT NULL DEFAULT '0',
+    recheck       interval,
     batch_size    int CHECK (batch_size > 0),
     paused        boolean NOT NULL DEFAULT false,
     created_at    timestamptz NOT NULL DEFAULT now(),
@@ -43,7 +43,7 @@ COMMENT ON COLUMN sluice.pipeline.cursor IS 'how the pipeline knows which source
 COMMENT ON COLUMN sluice.pipeline.order_by IS 'in which order the source is read: a column, or for the hash cursor an SQL expression; null: in none';
 COMMENT ON COLUMN sluice.pipeline.lookback IS 'hash cursor: how far behind the position a row may come; null: without limit';
 COMMENT ON COLUMN sluice.pipeline.duplicates IS 'hash cursor: whether equal rows are deliveries of one (skip) or rows of their own (keep)';
-COMMENT ON COLUMN sluice.pipeline.recheck IS 'hash cursor: how often the whole source is compared where nothing tells what arrived';
+COMMENT ON COLUMN sluice.pipeline.recheck IS 'hash cursor: how often the whole source is compared; null: every run where nothing tells what arrived, else never';
 COMMENT ON COLUMN sluice.pipeline.batch_size IS 'source rows a batch; null: chosen automatically';
 COMMENT ON COLUMN sluice.pipeline.paused IS 'whether runs do nothing';
 COMMENT ON COLUMN sluice.pipeline.created_at IS 'when the pipeline was created';
@@ -84,7 +84,7 @@ CREATE TABLE sluice.arrival_position (
     hash        text,
     compared_at timestamptz,
     forgotten   bigint NOT NULL DEFAULT 0,
-    covered     boolean NOT NULL DEFAULT false,
+    order_type  text,
     leaves      bigint[] NOT NULL DEFAULT '{}',
     stored      bigint NOT NULL,
     rows_total  bigint NOT NULL DEFAULT 0
@@ -101,8 +101,8 @@ COMMENT ON COLUMN sluice.arrival_position.reached IS 'hash cursor: greatest orde
 COMMENT ON COLUMN sluice.arrival_position.hash IS 'hash cursor: hash of the document loaded last';
 COMMENT ON COLUMN sluice.arrival_position.compared_at IS 'hash cursor: start of the last compare of the whole source';
 COMMENT ON COLUMN sluice.arrival_position.forgotten IS 'hash cursor: the ledger holds nothing of runs up to here';
-COMMENT ON COLUMN sluice.arrival_position.covered IS 'hash cursor: the sweep in progress goes over rows that were read before, so that known ones are no deliveries';
-COMMENT ON COLUMN sluice.arrival_position.leaves IS 'oids of the tables that hold the rows of the source, to notice partitions that are attached';
+COMMENT ON COLUMN sluice.arrival_position.order_type IS 'hash cursor: type of these order values';
+COMMENT ON COLUMN sluice.arrival_position.leaves IS 'oids of the tables that hold the rows of the source, to notice partitions that are attached; for the hash cursor after each of them the storage of its arrival index, or the number of its snapshot column below 0, or 0';
 COMMENT ON COLUMN sluice.arrival_position.stored IS 'transaction that wrote this row: another xmin shows that a dump brought it here';
 COMMENT ON COLUMN sluice.arrival_position.rows_total IS 'source rows loaded so far';
 
@@ -124,6 +124,7 @@ CREATE TABLE sluice.run_log (
     idle_runs   bigint NOT NULL DEFAULT 0,
     error       text,
     "position"  jsonb,
+    rows_total  bigint,
     undone_at   timestamptz
 ) WITH (fillfactor = 70);
 CREATE INDEX run_log_pipeline ON sluice.run_log (pipeline_id, run_id DESC);
@@ -146,6 +147,7 @@ COMMENT ON COLUMN sluice.run_log.nulled IS 'values that did not fit and became n
 COMMENT ON COLUMN sluice.run_log.idle_runs IS 'runs since this one that found nothing new and got no row of their own';
 COMMENT ON COLUMN sluice.run_log.error IS 'the error that ended the run';
 COMMENT ON COLUMN sluice.run_log."position" IS 'where the cursor stood after it; null when the run moved nothing';
+COMMENT ON COLUMN sluice.run_log.rows_total IS 'source rows loaded so far, at that position';
 COMMENT ON COLUMN sluice.run_log.undone_at IS 'when sluice.rewind undid it';
 
 SELECT pg_catalog.pg_extension_config_dump('sluice.pipeline', '');

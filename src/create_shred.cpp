@@ -137,7 +137,7 @@ static void check_new_lookback(const Pipeline *pipeline, const char *lookback) {
         return;
     const OwnerScope owner = switch_to_owner(pipeline);
     Relation source = relation_open(pipeline_source(pipeline), AccessShareLock);
-    const Order order = read_order(source, pipeline->order_by);
+    Order order = read_order(source, pipeline->order_by);
     check_lookback(&order, lookback);
     relation_close(source, AccessShareLock);
     switch_back(&owner);
@@ -166,10 +166,11 @@ static void alter_pipeline(FunctionCallInfo fcinfo) {
         add_null(&parameters, INT8OID);
     else
         add_int(&parameters, PG_GETARG_INT32(batch_size));
-    catalog_execute("UPDATE sluice.pipeline SET mapping = coalesce($2::json, mapping), lookback = coalesce($3, lookback), "
-                    "recheck = coalesce($4, recheck), batch_size = coalesce($5::int, batch_size) "
-                    "WHERE pipeline_id = $1::int",
-                    &parameters);
+    catalog_execute(
+        "UPDATE sluice.pipeline SET mapping = coalesce($2::json, mapping), lookback = coalesce($3, lookback), "
+        "recheck = coalesce($4, recheck), batch_size = coalesce($5::int, batch_size) "
+        "WHERE pipeline_id = $1::int",
+        &parameters);
 }
 
 } // namespace sluice

@@ -58,8 +58,9 @@ static const char *snapshot_order(Relation source, const char *order_by) {
         argument_error("order_by",
                        psprintf("%s has no column of type xid8 with the default pg_current_xact_id()",
                                 relation_name(RelationGetRelid(source))),
-                       psprintf("Run SELECT sluice.add_snapshot_column(%s).",
-                                quote_literal_cstr(relation_name(RelationGetRelid(source)))));
+                       is_table(source) ? psprintf("Run SELECT sluice.add_snapshot_column(%s).",
+                                                   quote_literal_cstr(relation_name(RelationGetRelid(source))))
+                                        : "It is no table: use cursor \"hash\", or read the table behind it.");
     return order_by;
 }
 

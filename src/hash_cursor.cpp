@@ -10,17 +10,20 @@
 //   range     between two compares: the rows at and behind the position (less `lookback`), in order
 //
 // A pass is one sweep, or one statement read to its end, over as many batches as it takes. When it ends, all that was
-// visible to `seen` at its start has been dealt with; so the ways can follow one another in any order.
+// visible to `seen` has been dealt with. Beside each leaf the position keeps by what arrivals are known there (the file of its
+// arrival index, the number of its snapshot column). Where that is another one than at the last pass, or a partition comes
+// with rows whose stamps have been passed, or a dump brought the position here, the stamps say nothing: a compare comes first.
 //
 // With duplicates => 'skip' further rows of a known content are deliveries of the same document: counted, not loaded. The
-// arrival index brings up more than arrivals (see arrival_index.cpp), which are told apart for that count. With 'keep' the
-// n-th equal row is a row of its own; then only stamps, or the counts of a compare, say how many there are.
+// arrival index also brings up rows that were updated, which are none. With 'keep' the n-th equal row is a row of its own;
+// then only stamps, or the counts of a compare, say how many there are.
 //
 // `lookback`: rows more than that behind the greatest order value that was reached by the passes before are too late. With
 // arrivals or stamps the ledger then forgets runs that lie behind altogether; a compare needs it whole.
 #include "hash_cursor.hpp"
 
 #include "arrival_index.hpp"
+#include "compare.hpp"
 #include "content.hpp"
 #include "leaves.hpp"
 #include "ledger.hpp"
@@ -37,7 +40,7 @@ struct Candidate {
     ContentHash hash;
     bool known;         // in the ledger
     bool updated;       // another version of an older row
-    bool processed;     // seen by an earlier sweep
+    bool premature;     // it belongs to the next sweep
     int64 more;         // a compare says: not a row to load, but so many more rows of a known content
     ArrivalEntry entry; // where it stands in its sweep
 };
@@ -64,7 +67,7 @@ static bool keeps(const NewPipeline *pipeline) {
 }
 
 void check_new_hash_cursor(const NewPipeline *pipeline, Relation source) {
-    const Order order = read_order(source, pipeline->order_by);
+    Order order = read_order(source, pipeline->order_by);
     if (pipeline->lookback)
         check_lookback(&order, pipeline->lookback);
 }
@@ -107,9 +110,26 @@ static void note_way(const NewPipeline *pipeline, Relation source) {
     }
 }
 
+// means_of_leaves lists each leaf with what tells of arrivals in it.
+static Numbers means_of_leaves(Oid source, const char *document, const char *column, bool indexed) {
+    if (column)
+        return stamped_leaves(source, column);
+    List *leaves = leaves_of(source);
+    Numbers means{static_cast<int64 *>(palloc(sizeof(int64) * (list_length(leaves) * 2 + 1))), 0};
+    ListCell *cell;
+    foreach (cell, leaves) {
+        const Oid leaf = lfirst_oid(cell);
+        means.values[means.count++] = leaf;
+        means.values[means.count++] = indexed ? arrival_storage(leaf, document) : 0;
+    }
+    return means;
+}
+
 void start_hash_cursor(const NewPipeline *pipeline, int32 id, Relation source) {
     ArrivalPosition position{};
-    position.leaves = leaf_numbers(leaves_of(RelationGetRelid(source)));
+    const bool indexed = !keeps(pipeline) && has_arrival_index(source, pipeline->document);
+    position.leaves =
+        means_of_leaves(RelationGetRelid(source), pipeline->document, indexed ? NULL : trusted_stamps(source), indexed);
     insert_arrival_position(id, &position);
     create_ledger(id, pipeline->name, GetUserId());
     note_way(pipeline, source);
@@ -135,6 +155,8 @@ public:
     void describe(const SourceRow *row, StringInfo to) override;
     int64 expected() override { return work_ ? work_->left : 0; }
     const char *unread(Relation source) override;
+    const char *arrived_condition(Relation source);
+    const char *in_time_condition(Relation source);
     int64 pending(Relation source) override;
     Estimate estimate(Relation source) override;
     const char *show() override;
@@ -143,16 +165,19 @@ public:
 
 private:
     void refuse_moved(Oid source) const;
+    void refuse_uncertain(int64 to_run) const;
     void drop_work();
     void check_select() const;
-    void drop_foreign_sweep();
-    bool brings_old_rows(const char *column) const;
-    void note_pass_leaves();
+    void check_order_type();
+    void learn_means(const char *column);
+    bool are_stamps_void();
+    bool brings_old_rows(Oid leaf);
+    void drop_sweep();
     // passes
     Way choose_way();
     bool is_compare_due() const;
     bool begin_pass();
-    bool begin_sweep(const Seen *now);
+    bool begin_sweep();
     void finish_pass();
     void set_floor();
     void raise_order_value();
@@ -160,6 +185,7 @@ private:
     // reading
     const char *selection(const char *extra) const;
     const char *statement(Way way) const;
+    const char *covered_condition(const char *word) const;
     void open_statement();
     void keep_rest();
     bool fill_chunk();
@@ -174,8 +200,11 @@ private:
     bool consume(const Candidate *candidate);
     bool consume_again(const Candidate *candidate, LedgerEntry *entry);
     bool is_late(const Candidate *candidate);
+    bool is_unordered(const Candidate *candidate) const;
     void note_order(const Candidate *candidate);
     bool deliver(const Candidate *candidate, SourceRow *row);
+    bool can_walk() const;
+    void note_place(const Candidate *candidate);
 
     const Pipeline *pipeline_;
     MemoryContext memory_;
@@ -190,16 +219,19 @@ private:
     ArrivalScan *arrivals_; // NULL: no arrival index
     StampReader *stamps_;   // NULL: no stamps
     SourceReader *plain_;
-    List *added_;         // leaves that were not there at the last pass
-    bool leaves_changed_; // they may hold rows that only a look at all of them finds
+    bool is_plain_;     // one heap, all of it visible
+    Numbers means_;     // what tells of arrivals in each leaf
+    bool must_compare_; // before that can be trusted
     // the pass
     Way way_;
-    bool in_pass_;  // of a statement
-    bool sweeping_; // by arrivals or stamps
-    bool begun_;    // this run began the sweep; else an earlier one did, and more may have come since
-    bool passed_;   // a statement was read to its end in this run
+    bool in_pass_;          // of a statement
+    bool sweeping_;         // by arrivals or stamps
+    bool walking_;          // in a pass that takes the rows as they lie
+    ItemPointerData place_; // of the row read last there
+    bool begun_;            // this run began the sweep; else an earlier one did, and more may have come since
+    bool passed_;           // a statement was read to its end in this run
     Seen pass_seen_;
-    Numbers pass_leaves_;
+    Numbers pass_means_;
     TimestampTz pass_began_;
     WorkList *work_;
     bool *filter_; // NULL: the ledger was not empty
@@ -237,31 +269,78 @@ void HashCursor::refuse_moved(Oid source) const {
                  errhint("Run SELECT sluice.rebase(%s).", quote_literal_cstr(pipeline_->name))));
 }
 
+// The ledger follows the pipeline's owner, whichever way that was changed.
 void HashCursor::check(Relation source) {
     source_ = RelationGetRelid(source);
+    own_ledger(pipeline_->id, pipeline_->owner);
     refuse_moved(source_);
-    added_ = new_leaves(leaves_of(source_), &position_.leaves);
     warn_of_hidden_rows(source_);
 }
 
-// A sweep that was begun by another way cannot be gone on with: it begins anew, and the ledger knows what it had read.
-void HashCursor::drop_foreign_sweep() {
-    if (has_seen(&position_.target) && is_arrival_key(&position_) == (arrivals_ != NULL) && !position_.moved)
-        return;
+// A sweep that was begun by another way cannot be gone on with, and none when a compare has to come first.
+void HashCursor::drop_sweep() {
     position_.target = Seen{};
     position_.stamp = 0;
     position_.key = NULL;
+    sweeping_ = false;
+    if (work_ && !in_pass_)
+        drop_work();
 }
 
-// brings_old_rows looks whether new partitions hold rows whose stamps have been passed: those were attached.
-bool HashCursor::brings_old_rows(const char *column) const {
-    ListCell *cell;
-    foreach (cell, added_)
-        if (has_seen(&position_.seen) &&
-            has_rows(lfirst_oid(cell), psprintf("pg_catalog.pg_visible_in_snapshot(s.%s, '%s')",
-                                                quote_identifier(column), seen_text(&position_.seen))))
+static const int64 *find_means(const Numbers *means, int64 leaf) {
+    for (int i = 0; i < means->count; i += 2)
+        if (means->values[i] == leaf)
+            return &means->values[i + 1];
+    return NULL;
+}
+
+static bool same_numbers(const Numbers *left, const Numbers *right) {
+    return left->count == right->count && memcmp(left->values, right->values, sizeof(int64) * left->count) == 0;
+}
+
+// brings_old_rows looks whether a new partition holds rows whose stamps have been passed, by the last sweep or the one in
+// progress: those were attached.
+bool HashCursor::brings_old_rows(Oid leaf) {
+    const Seen *passed = has_seen(&position_.target) ? &position_.target : &position_.seen;
+    if (arrivals_)
+        return has_old_arrivals(arrivals_, leaf, passed);
+    return !stamps_ || has_rows(leaf, psprintf("pg_catalog.pg_visible_in_snapshot(s.%s, '%s')", stamps_->column,
+                                               seen_text(passed)));
+}
+
+// are_stamps_void tells whether what arrived can be told from where the last pass ended.
+bool HashCursor::are_stamps_void() {
+    if (position_.moved || (!has_seen(&position_.seen) && !has_seen(&position_.target)))
+        return !is_ledger_empty(ledger_);
+    for (int i = 0; i < means_.count; i += 2) {
+        const int64 *before = find_means(&position_.leaves, means_.values[i]);
+        if (before ? *before != means_.values[i + 1] : brings_old_rows(static_cast<Oid>(means_.values[i])))
             return true;
+    }
     return false;
+}
+
+void HashCursor::learn_means(const char *column) {
+    means_ = means_of_leaves(source_, columns_->document, column, arrivals_ != NULL);
+    must_compare_ = are_stamps_void();
+    const bool fits = is_arrival_key(&position_) == (arrivals_ != NULL) || !position_.key;
+    if (has_seen(&position_.target) && (must_compare_ || !fits || (!arrivals_ && !stamps_)))
+        drop_sweep();
+}
+
+// Order values of another type say nothing any more.
+void HashCursor::check_order_type() {
+    const char *type = order_.expression ? format_type_be_qualified(order_.type) : NULL;
+    if (type && position_.order_type && strcmp(type, position_.order_type) != 0) {
+        position_.order_value = position_.reached = NULL;
+        position_.compared_at = 0;
+    }
+    MemoryContext before = MemoryContextSwitchTo(memory_);
+    position_.order_type = type ? pstrdup(type) : NULL;
+    has_reached_ = position_.reached && order_.expression;
+    if (has_reached_)
+        reached_ = order_datum(&order_, position_.reached);
+    MemoryContextSwitchTo(before);
 }
 
 // check_select has the server check the owner's rights: rows that are fetched by way of the arrival index pass no executor.
@@ -284,19 +363,20 @@ void HashCursor::prepare(Relation source, const SourceColumns *columns) {
     arrivals_ = indexed ? begin_arrivals(source, columns_, &order_) : NULL;
     if (indexed)
         check_select();
-    drop_foreign_sweep();
-    leaves_changed_ = added_ != NIL && (!column || brings_old_rows(column));
     stamps_ = column ? prepare_stamps(source, column, order_.sql, columns_, &position_) : NULL;
     plain_ = make_reader(columns_);
-    if (work_ && (!equalTupleDescs(source_columns_, RelationGetDescr(source)) || (sweeping_ && !arrivals_))) {
+    is_plain_ = source->rd_rel->relkind == RELKIND_RELATION && source->rd_rel->relam == HEAP_TABLE_AM_OID &&
+                !has_subclass(source_) && !policies;
+    check_order_type();
+    learn_means(column);
+    if (work_ && !equalTupleDescs(source_columns_, RelationGetDescr(source))) {
         drop_work();
         in_pass_ = sweeping_ = false;
     }
+    if (walking_ && (stamps_ || arrivals_ || order_.expression)) // the rest is compared
+        in_pass_ = walking_ = false;
     MemoryContext before = MemoryContextSwitchTo(memory_);
     source_columns_ = CreateTupleDescCopyConstr(RelationGetDescr(source));
-    has_reached_ = position_.reached && order_.expression;
-    if (has_reached_)
-        reached_ = order_datum(&order_, position_.reached);
     MemoryContextSwitchTo(before);
 }
 
@@ -310,20 +390,22 @@ void HashCursor::drop_work() {
 
 bool HashCursor::is_compare_due() const {
     const ArrivalPosition &at = position_;
-    if (pipeline_->recheck == 0 || at.compared_at == 0 || at.moved || leaves_changed_)
-        return true;
-    if (pipeline_->keeps_duplicates && at.reached)
+    if (pipeline_->recheck <= 0)
+        return pipeline_->recheck == 0 || !stamps_;
+    if (at.compared_at == 0 || (pipeline_->keeps_duplicates && at.reached && !stamps_))
         return true; // a pass ended early: which of the rows behind the position it read is known by counting alone
     return GetCurrentTimestamp() - at.compared_at >= pipeline_->recheck * USECS_PER_SEC;
 }
 
 Way HashCursor::choose_way() {
-    if (arrivals_)
-        return Way::Arrivals;
-    if (stamps_ && !position_.moved && !leaves_changed_)
-        return Way::Stamps;
-    if (!stamps_ && !is_compare_due())
-        return Way::Range;
+    if (!must_compare_) {
+        if (arrivals_)
+            return Way::Arrivals;
+        if (stamps_ && (has_seen(&position_.target) || !is_compare_due()))
+            return Way::Stamps;
+        if (!stamps_ && !is_compare_due())
+            return Way::Range;
+    }
     return is_ledger_empty(ledger_) ? Way::All : Way::Compare;
 }
 
@@ -336,58 +418,35 @@ void HashCursor::set_floor() {
     MemoryContextSwitchTo(before);
 }
 
-// note_pass_leaves keeps which leaves the pass covers: those that are there when it begins. Of a sweep that an earlier run
-// began that is certain of those known before, and of new ones that it has not come to yet.
-void HashCursor::note_pass_leaves() {
-    const Oid place = by_statement(way_) ? InvalidOid : arrival_place(&next_);
-    List *covered = NIL;
-    ListCell *cell;
-    foreach (cell, leaves_of(source_))
-        if (lfirst_oid(cell) > place || !list_member_oid(added_, lfirst_oid(cell)))
-            covered = lappend_oid(covered, lfirst_oid(cell));
-    MemoryContext before = MemoryContextSwitchTo(memory_);
-    pass_leaves_ = leaf_numbers(covered);
-    MemoryContextSwitchTo(before);
-}
-
-bool HashCursor::begin_sweep(const Seen *now) {
-    if (!sweeping_)
-        note_pass_leaves();
-    sweeping_ = true;
+bool HashCursor::begin_sweep() {
     if (stamps_)
         begin_stamps(stamps_);
+    sweeping_ = true;
+    next_.leaves = means_;
     if (has_seen(&next_.target))
         return true;
-    if (position_.moved)
-        next_.seen = Seen{};
-    if (now->xmax == next_.seen.xmax && !over_since(&next_.seen, now) && added_ == NIL) {
-        sweeping_ = false;
-        return false;
-    }
-    next_.target = *now;
+    const Seen now = seen_now();
+    if (now.xmax == next_.seen.xmax && !over_since(&next_.seen, &now))
+        return sweeping_ = false;
+    next_.target = now;
     begun_ = true;
-    next_.covered = !has_seen(&next_.seen) && !is_ledger_empty(ledger_);
     return true;
 }
 
-// begin_pass settles what the next pass will have dealt with when it is done; false: there is nothing to do.
+// begin_pass settles what the next pass is; false: there is nothing to do.
 bool HashCursor::begin_pass() {
     way_ = choose_way();
     set_floor();
-    const Seen now = seen_now();
     if (!by_statement(way_))
-        return begin_sweep(&now);
+        return begin_sweep();
     if (way_ == Way::Range && !position_.order_value)
         return false; // nothing with an order value was there at the last compare; the next one finds what comes
-    note_pass_leaves();
     MemoryContext before = MemoryContextSwitchTo(memory_);
-    ArrivalPosition at{};
-    at.seen = now;
-    pass_seen_ = copy_arrival_position(&at).seen;
+    pass_means_ = copy_numbers(&means_);
     pass_began_ = GetCurrentTimestamp();
     MemoryContextSwitchTo(before);
-    in_pass_ = true;
-    return true;
+    ItemPointerSet(&place_, 0, 0);
+    return in_pass_ = true;
 }
 
 void HashCursor::raise_order_value() {
@@ -403,23 +462,22 @@ void HashCursor::finish_pass() {
     raise_order_value();
     if (!by_statement(way_)) {
         next_.seen = next_.target;
-        next_.target = Seen{};
-        next_.stamp = 0;
-        next_.key = NULL;
-        next_.leaves = pass_leaves_;
-        next_.covered = sweeping_ = false;
+        sweeping_ = false;
         if (has_floor_)
             forget();
-        return;
+    } else {
+        in_pass_ = walking_ = false;
+        passed_ = true;
     }
-    in_pass_ = false;
-    passed_ = true;
-    if (way_ == Way::Range)
-        return;
-    next_.seen = pass_seen_;
-    next_.leaves = pass_leaves_;
-    next_.compared_at = pass_began_;
+    if (way_ == Way::All || way_ == Way::Compare) {
+        next_.seen = pass_seen_;
+        next_.leaves = pass_means_;
+        next_.compared_at = pass_began_;
+        must_compare_ = false;
+    }
     next_.target = Seen{};
+    next_.stamp = 0;
+    next_.key = NULL;
 }
 
 // forget deletes what runs have read that lie behind the floor altogether, when that is a good part of the ledger: a
@@ -445,7 +503,7 @@ void HashCursor::forget() {
     free_result();
     if (none || rows * part < all)
         return;
-    (void)forget_runs(ledger_, run);
+    forget_runs(ledger_, run);
     next_.forgotten = run;
 }
 
@@ -461,7 +519,7 @@ bool HashCursor::look() {
     control.entrysize = sizeof(LedgerEntry);
     control.hcxt = CurrentMemoryContext;
     entries_ = hash_create("sluice contents of a batch", 1024, &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
-    if (work_ && work_->left > 0)
+    if (walking_ || (work_ && work_->left > 0))
         return true;
     if (in_pass_ || work_) { // its last batch was full to the brim
         drop_work();
@@ -482,40 +540,32 @@ const char *HashCursor::selection(const char *extra) const {
     return list.data;
 }
 
-static const char *null_list(int count) {
-    StringInfoData list;
-    initStringInfo(&list);
-    for (int i = 0; i < count; i++)
-        appendStringInfoString(&list, "NULL, ");
-    return list.data;
+// covered_condition leaves out, where there are stamps, the own transaction's rows: they will not be in `seen`. With 'keep',
+// where stamps alone tell which of equal rows are new, it leaves out all that will not be.
+const char *HashCursor::covered_condition(const char *word) const {
+    const FullTransactionId own = GetTopFullTransactionIdIfAny();
+    if (stamps_ && pipeline_->keeps_duplicates)
+        return psprintf(" %s pg_catalog.pg_visible_in_snapshot(s.%s, '%s')", word, stamps_->column,
+                        seen_text(&pass_seen_));
+    if (stamps_ && FullTransactionIdIsValid(own))
+        return psprintf(" %s s.%s OPERATOR(pg_catalog.<>) '" UINT64_FORMAT "'::pg_catalog.xid8", word, stamps_->column,
+                        U64FromFullTransactionId(own));
+    return "";
 }
 
-// compare_statement counts the contents of the source and brings up what the ledger does not account for: first how many
-// more rows there are of known contents ('skip' alone counts them), then the rows to load, in order.
-static const char *compare_statement(const char *source, const char *document, const char *ledger, bool keep,
-                                     const char *nulls, const char *rows) {
-    const char *news =
-        psprintf("WITH counted AS (SELECT sluice.content(s.%s) AS h, pg_catalog.count(*) AS n FROM %s s GROUP BY 1), "
-                 "news AS MATERIALIZED (SELECT c.h AS h, l.h IS NOT NULL AS known, "
-                 "c.n OPERATOR(pg_catalog.-) CASE WHEN l.h IS NULL THEN 0 ELSE coalesce(l.n, 1) END AS more "
-                 "FROM counted c LEFT JOIN %s l ON l.h OPERATOR(pg_catalog.=) c.h "
-                 "WHERE l.h IS NULL OR c.n OPERATOR(pg_catalog.>) coalesce(l.n, 1)) ",
-                 document, source, ledger);
-    const char *match = psprintf("sluice.content(s.%s) OPERATOR(pg_catalog.=) news.h", document);
-    if (!keep)
-        return psprintf("%s SELECT %snews.more, news.h FROM news WHERE news.known UNION ALL "
-                        "(%s JOIN news ON %s WHERE NOT news.known ORDER BY 1)",
-                        news, nulls, rows, match);
-    // Of equal rows the last in the order are the new ones.
-    return psprintf("%s SELECT * FROM (%s JOIN news ON %s) AS r WHERE r.sluice_place OPERATOR(pg_catalog.<=) "
-                    "r.sluice_more ORDER BY 1",
-                    news, rows, match);
+// can_walk tells whether a first pass may take the rows as they lie, from row pointer to row pointer, with no list of the rest:
+// where no order is asked for, and no later sweep builds on all having been seen (a row that is updated meanwhile may move to a
+// place that was passed; the next compare finds it).
+bool HashCursor::can_walk() const {
+    return way_ == Way::All && !order_.expression && !stamps_ && !arrivals_ && is_plain_;
 }
 
 const char *HashCursor::statement(Way way) const {
     const char *by_order = order_.expression ? " ORDER BY 1" : "";
+    if (walking_)
+        return psprintf("%s WHERE s.ctid OPERATOR(pg_catalog.>) $1", selection(", s.ctid"));
     if (way == Way::All)
-        return psprintf("%s%s", selection(""), by_order);
+        return psprintf("%s%s%s", selection(""), covered_condition("WHERE"), by_order);
     if (way == Way::Range)
         return psprintf("%s WHERE %s %s $1%s", selection(""), order_.sql,
                         pipeline_->keeps_duplicates ? ">" : ">=", by_order);
@@ -527,25 +577,40 @@ const char *HashCursor::statement(Way way) const {
                   order_.sql)
             : ", 0::bigint, news.h";
     return compare_statement(relation_name(source_), quote_identifier(columns_->document), ledger_->name,
-                             pipeline_->keeps_duplicates, null_list(columns_->count + 2), selection(extra));
+                             pipeline_->keeps_duplicates, columns_->count + 2, selection(extra), covered_condition(""));
+}
+
+// set_option holds until the batch leaves the owner's settings.
+static void set_option(const char *name, const char *value) {
+    (void)set_config_option(name, value, PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
 }
 
 // A compare hashes and sorts: it may use as much memory as maintenance work does.
 static void lend_memory() {
-    if (maintenance_work_mem > work_mem)
-        (void)set_config_option("work_mem", psprintf("%d", maintenance_work_mem), PGC_USERSET, PGC_S_SESSION,
-                                GUC_ACTION_SAVE, true, 0, false);
+    if (maintenance_work_mem <= work_mem)
+        return;
+    set_option("work_mem", psprintf("%d", maintenance_work_mem));
+    set_option("hash_mem_multiplier", "1");
 }
 
 void HashCursor::open_statement() {
-    Oid types[] = {order_.type};
-    Datum values[] = {0};
+    walking_ = walking_ || can_walk();
+    Oid types[] = {walking_ ? static_cast<Oid>(TIDOID) : order_.type};
+    Datum values[] = {PointerGetDatum(&place_)};
     const bool range = way_ == Way::Range;
     // Of 'keep' nothing is read again: what lies behind the position was counted, row by row.
     if (range)
         values[0] = has_floor_ && !pipeline_->keeps_duplicates ? floor_ : order_datum(&order_, position_.order_value);
-    lend_memory();
-    reader_ = prepare_reader(statement(way_), range ? 1 : 0, types, columns_, false);
+    // The statement reads by the very snapshot that `seen` is taken from.
+    MemoryContext before = MemoryContextSwitchTo(memory_);
+    pass_seen_ = walking_ ? Seen{} : seen_now();
+    MemoryContextSwitchTo(before);
+    if (walking_)
+        set_option("synchronize_seqscans", "off"); // in case the plan is none by row pointers after all
+    else
+        lend_memory();
+    reader_ = prepare_reader(statement(way_), range || walking_ ? 1 : 0, types, columns_, walking_);
+    reader_->steady = true;
     open_reader(reader_, values);
 }
 
@@ -579,6 +644,8 @@ void HashCursor::close() {
 
 // keep_rest keeps what this batch did not get to.
 void HashCursor::keep_rest() {
+    if (walking_)
+        return;
     if (way_ == Way::Arrivals) {
         work_ = keep_arrivals(arrivals_, memory_);
         return;
@@ -598,7 +665,7 @@ void HashCursor::take_tuple(Candidate *candidate, HeapTuple tuple, TupleDesc lay
     const int plain = columns_->count + 2;
     *candidate = Candidate{};
     candidate->tuple = tuple;
-    if (layout->natts > plain) {
+    if (way_ == Way::Compare) {
         candidate->more =
             pipeline_->keeps_duplicates ? 0 : DatumGetInt64(heap_getattr(tuple, plain + 1, layout, &is_null));
         memcpy(&candidate->hash, DatumGetPointer(heap_getattr(tuple, plain + 2, layout, &is_null)),
@@ -650,7 +717,7 @@ int HashCursor::fill_from_arrivals() {
         Candidate *candidate = &chunk_.rows[count++];
         take_tuple(candidate, row.tuple, chunk_.layout);
         candidate->updated = row.updated;
-        candidate->processed = row.processed;
+        candidate->premature = row.premature;
         candidate->entry = row.entry;
     }
     return count;
@@ -731,13 +798,17 @@ void HashCursor::note_order(const Candidate *candidate) {
     MemoryContextSwitchTo(before);
 }
 
-// After a restore from a dump a ledger that has forgotten cannot tell old rows without an order value: they count as late.
 bool HashCursor::is_late(const Candidate *candidate) {
     bool is_null;
     const Datum value = heap_getattr(candidate->tuple, 1, chunk_.layout, &is_null);
-    if (is_null)
-        return has_floor_ && position_.moved && position_.forgotten > 0;
-    return has_floor_ && compare_orders(&order_, value, floor_) < 0;
+    return has_floor_ && !is_null && compare_orders(&order_, value, floor_) < 0;
+}
+
+// A row without an order value is never late, so the ledger must never forget it.
+bool HashCursor::is_unordered(const Candidate *candidate) const {
+    bool is_null;
+    (void)heap_getattr(candidate->tuple, 1, chunk_.layout, &is_null);
+    return is_null && pipeline_->lookback;
 }
 
 // consume_again deals with a content that this batch has met already.
@@ -756,12 +827,12 @@ bool HashCursor::consume_again(const Candidate *candidate, LedgerEntry *entry) {
 
 // consume decides whether a candidate is loaded, and counts it.
 bool HashCursor::consume(const Candidate *candidate) {
-    if (candidate->processed)
+    if (candidate->premature)
         return false;
     bool met;
     LedgerEntry *entry = static_cast<LedgerEntry *>(hash_search(entries_, &candidate->hash, HASH_ENTER, &met));
     if (!met)
-        *entry = LedgerEntry{candidate->hash, candidate->known, 0};
+        *entry = LedgerEntry{candidate->hash, candidate->known, is_unordered(candidate), 0};
     if (candidate->more > 0) {
         entry->rows += candidate->more;
         skipped_.duplicates += candidate->more;
@@ -773,7 +844,7 @@ bool HashCursor::consume(const Candidate *candidate) {
     entry->rows = 1;
     if (candidate->known && !pipeline_->keeps_duplicates) {
         // A known content is a delivery of its own only where this is known to be another row.
-        if (way_ == Way::Range || candidate->updated || next_.covered)
+        if (way_ == Way::Range || candidate->updated)
             (void)hash_search(entries_, &candidate->hash, HASH_REMOVE, NULL);
         else
             skipped_.duplicates++;
@@ -781,8 +852,18 @@ bool HashCursor::consume(const Candidate *candidate) {
     }
     if (!is_late(candidate))
         return true;
-    skipped_.too_late++;
+    // A compare brings up what the ledger has forgotten.
+    if (by_statement(way_) && next_.forgotten > 0)
+        (void)hash_search(entries_, &candidate->hash, HASH_REMOVE, NULL);
+    else
+        skipped_.too_late++;
     return false;
+}
+
+void HashCursor::note_place(const Candidate *candidate) {
+    bool is_null;
+    const Datum place = heap_getattr(candidate->tuple, columns_->count + 3, chunk_.layout, &is_null);
+    place_ = *reinterpret_cast<ItemPointer>(DatumGetPointer(place));
 }
 
 bool HashCursor::deliver(const Candidate *candidate, SourceRow *row) {
@@ -806,6 +887,8 @@ bool HashCursor::read(SourceRow *row) {
         const Candidate *candidate = &chunk_.rows[chunk_.next++];
         if (way_ == Way::Arrivals)
             last_entry_ = candidate->entry;
+        if (walking_)
+            note_place(candidate);
         if (consume(candidate))
             return deliver(candidate, row);
     }
@@ -813,7 +896,7 @@ bool HashCursor::read(SourceRow *row) {
 
 void HashCursor::describe(const SourceRow *row, StringInfo to) {
     if (pipeline_->order_by && !row->order_is_null)
-        appendStringInfo(to, "%s = %s, ", pipeline_->order_by, order_text(&order_, row->order));
+        appendStringInfo(to, "%s = %s, ", pipeline_->order_by, shown_order(&order_, row->order));
     appendStringInfo(to, "hash = %s", current_ ? content_text(&current_->hash) : "?");
 }
 
@@ -847,7 +930,7 @@ void HashCursor::store(int64 rows) {
     const bool compared =
         next_.compared_at != position_.compared_at && (pipeline_->recheck > 0 || !position_.compared_at);
     const bool news = rows > 0 || skipped_.duplicates > 0 || skipped_.too_late > 0;
-    const bool leaves = next_.leaves.values != NULL && added_ != NIL;
+    const bool leaves = !same_numbers(&next_.leaves, &position_.leaves);
     const bool finished =
         (has_seen(&position_.target) && !has_seen(&next_.target)) || (position_.reached && !next_.reached);
     if (!news && !finished && !compared && !position_.moved && !leaves &&
@@ -856,29 +939,54 @@ void HashCursor::store(int64 rows) {
     store_arrival_position(pipeline_->id, &next_, rows);
     MemoryContext before = MemoryContextSwitchTo(memory_);
     position_ = copy_arrival_position(&next_);
-    added_ = new_leaves(leaves_of(source_), &position_.leaves);
-    leaves_changed_ = leaves_changed_ && added_ != NIL;
     MemoryContextSwitchTo(before);
 }
 
 // ---- looking at it and managing it
 
-const char *HashCursor::unread(Relation source) {
-    (void)source;
+const char *HashCursor::unread(Relation) {
     return psprintf("NOT EXISTS (SELECT FROM %s l WHERE l.h OPERATOR(pg_catalog.=) sluice.content(s.%s))",
                     ledger_name(pipeline_->id), quote_identifier(pipeline_->document));
 }
 
+// arrived_condition leaves out what stamps do not tell of, where nothing else is asked: updates.
+const char *HashCursor::arrived_condition(Relation source) {
+    const bool indexed = has_arrival_index(source, pipeline_->document);
+    const char *column = indexed ? NULL : trusted_stamps(source);
+    if (!column || pipeline_->recheck >= 0 || position_.moved || !has_seen(&position_.seen))
+        return "";
+    const Numbers means = means_of_leaves(RelationGetRelid(source), pipeline_->document, column, false);
+    if (!same_numbers(&means, &position_.leaves))
+        return ""; // a compare may come first
+    const StampReader *stamps = describe_stamps(source, column, &position_);
+    return psprintf(" AND %s", unread_condition(stamps, &position_));
+}
+
+// in_time_condition leaves out rows that are too late to be loaded.
+const char *HashCursor::in_time_condition(Relation source) {
+    if (!pipeline_->lookback || !position_.order_value)
+        return "";
+    const Order order = read_order(source, pipeline_->order_by);
+    const Datum floor = read_floor(&order, position_.order_value, pipeline_->lookback);
+    return psprintf(" AND (%s < %s::%s) IS NOT TRUE", order.sql, quote_literal_cstr(order_text(&order, floor)),
+                    format_type_be_qualified(order.type));
+}
+
 // Of rows with one content 'keep' counts those that the ledger does not account for.
 int64 HashCursor::pending(Relation source) {
-    if (!pipeline_->keeps_duplicates)
-        return Cursor::pending(source);
+    const char *arrived = arrived_condition(source);
+    if (!pipeline_->keeps_duplicates || *arrived)
+        return count_rows(
+            psprintf("SELECT pg_catalog.count(*) FROM %s s WHERE %s%s%s", relation_name(RelationGetRelid(source)),
+                     pipeline_->keeps_duplicates ? "true" : unread(source), arrived, in_time_condition(source)),
+            0, NULL, NULL);
     return count_rows(
         psprintf("SELECT coalesce(pg_catalog.sum(c.n OPERATOR(pg_catalog.-) CASE WHEN l.h IS NULL THEN 0 ELSE "
-                 "coalesce(l.n, 1) END), 0)::bigint FROM (SELECT sluice.content(s.%s) AS h, pg_catalog.count(*) AS n "
+                 "pg_catalog.abs(coalesce(l.n, 1)) END), 0)::bigint FROM (SELECT sluice.content(s.%s) AS h, "
+                 "pg_catalog.count(*) AS n "
                  "FROM %s "
                  "s GROUP BY 1) c LEFT JOIN %s l ON l.h OPERATOR(pg_catalog.=) c.h "
-                 "WHERE l.h IS NULL OR c.n OPERATOR(pg_catalog.>) coalesce(l.n, 1)",
+                 "WHERE l.h IS NULL OR c.n OPERATOR(pg_catalog.>) pg_catalog.abs(coalesce(l.n, 1))",
                  quote_identifier(pipeline_->document), relation_name(RelationGetRelid(source)),
                  ledger_name(pipeline_->id)),
         0, NULL, NULL);
@@ -907,6 +1015,7 @@ const char *HashCursor::show() {
 
 // seek enters rows up to an order value into the ledger as read. Back it goes only to where nothing was read behind.
 void HashCursor::seek(Relation source, Jsonb *wanted) {
+    refuse_moved(RelationGetRelid(source));
     const Order order = read_order(source, pipeline_->order_by);
     const char *to = value_string(position_member(wanted, "hash", "order_value"));
     const char *table = relation_name(RelationGetRelid(source));
@@ -915,7 +1024,7 @@ void HashCursor::seek(Relation source, Jsonb *wanted) {
     if (!to)
         argument_error("position", "has no order_value that is a string",
                        "It looks like {\"cursor\": \"hash\", \"order_value\": \"2024-01-01\"}.");
-    (void)order_datum(&order, to);
+    at_place("position", [&] { (void)order_datum(&order, to); });
     const char *bound = psprintf("%s::%s", quote_literal_cstr(to), format_type_be_qualified(order.type));
     if (count_rows(psprintf("SELECT pg_catalog.count(*) FROM (SELECT 1 FROM %s s WHERE %s > %s AND NOT %s LIMIT 1) x",
                             table, order.sql, bound, unread(source)),
@@ -939,24 +1048,36 @@ void HashCursor::seek(Relation source, Jsonb *wanted) {
     store_arrival_position(pipeline_->id, &position, 0);
 }
 
-void HashCursor::rewind(Relation, Jsonb *position, int64 to_run, int64 rows) {
-    if (position_.forgotten > to_run)
+// refuse_uncertain: how many of equal rows each run has read is not kept.
+void HashCursor::refuse_uncertain(int64 to_run) const {
+    if (!pipeline_->keeps_duplicates ||
+        count_rows(psprintf("SELECT pg_catalog.count(*) FROM (SELECT 1 FROM %s l WHERE l.run <= " INT64_FORMAT
+                            " AND l.n IS NOT NULL LIMIT 1) x",
+                            ledger_name(pipeline_->id), to_run),
+                   0, NULL, NULL) == 0)
+        return;
+    ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+                    errmsg("pipeline \"%s\" cannot be rewound to run " INT64_FORMAT, pipeline_->name, to_run),
+                    errdetail("Equal rows were read by runs before and after it; which of them is not kept.")));
+}
+
+void HashCursor::rewind(Relation source, Jsonb *position, int64 to_run, int64 rows) {
+    if (position_.forgotten > 0)
         ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
                         errmsg("pipeline \"%s\" cannot be rewound to run " INT64_FORMAT, pipeline_->name, to_run),
                         errdetail("What runs up to " INT64_FORMAT " read lies beyond lookback and was forgotten.",
                                   position_.forgotten)));
-    // With 'keep' the stamps say what was read; else everything is looked at again, and the ledger knows.
-    ArrivalPosition to{};
-    if (position && pipeline_->keeps_duplicates) {
-        read_arrival(&to, position, "hash");
-        to.leaves = position_.leaves;
-    }
+    refuse_moved(RelationGetRelid(source));
+    refuse_uncertain(to_run);
+    ArrivalPosition to{}; // everything is looked at again, and the ledger knows
     if (position) {
         to.order_value = value_string(position_member(position, "hash", "order_value"));
         to.reached = value_string(position_member(position, "hash", "reached"));
         to.hash = value_string(position_member(position, "hash", "hash"));
     }
     to.forgotten = position_.forgotten;
+    to.order_type = position_.order_type;
+    to.leaves = position_.leaves;
     forget_later_runs(open_ledger(pipeline_->id), to_run);
     store_arrival_position(pipeline_->id, &to, -rows);
 }

@@ -10,7 +10,8 @@ List *leaves_of(Oid source) {
     List *leaves = NIL;
     ListCell *cell;
     foreach (cell, find_all_inheritors(source, AccessShareLock, NULL))
-        if (get_rel_relkind(lfirst_oid(cell)) == RELKIND_RELATION)
+        if (get_rel_relkind(lfirst_oid(cell)) == RELKIND_RELATION &&
+            !isOtherTempNamespace(get_rel_namespace(lfirst_oid(cell)))) // which the server does not read either
             leaves = lappend_oid(leaves, lfirst_oid(cell));
     return leaves;
 }

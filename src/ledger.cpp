@@ -35,6 +35,20 @@ void drop_ledger(int32 pipeline) {
         catalog_execute(psprintf("DROP TABLE %s", ledger_name(pipeline)), &none);
 }
 
+void own_ledger(int32 pipeline, Oid owner) {
+    const Oid ledger = find_ledger(pipeline);
+    HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(ledger));
+    if (!HeapTupleIsValid(tuple))
+        return; // open_ledger says so
+    const Oid now = reinterpret_cast<Form_pg_class>(GETSTRUCT(tuple))->relowner;
+    ReleaseSysCache(tuple);
+    const Parameters none{};
+    if (now != owner)
+        catalog_execute(psprintf("ALTER TABLE %s OWNER TO %s", ledger_name(pipeline),
+                                 quote_identifier(GetUserNameFromId(owner, false))),
+                        &none);
+}
+
 // ---- statements, with the owner's rights
 
 static void free_ledger_plans(void *argument) {
@@ -71,12 +85,13 @@ Ledger *open_ledger(int32 pipeline) {
     Oid types[] = {UUIDARRAYOID, INT8ARRAYOID};
     ledger->probe =
         keep_plan(psprintf("SELECT l.h FROM %s l WHERE l.h OPERATOR(pg_catalog.=) ANY ($1)", ledger->name), 1, types);
-    ledger->count_again =
-        keep_plan(psprintf("UPDATE %s l SET n = coalesce(l.n, 1) OPERATOR(pg_catalog.+) a.rows::pg_catalog.int4 "
-                           "FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2)) a(h, rows) "
-                           "WHERE l.h OPERATOR(pg_catalog.=) a.h",
-                           ledger->name),
-                  2, types);
+    ledger->count_again = keep_plan(
+        psprintf("UPDATE %s l SET n = CASE WHEN l.n OPERATOR(pg_catalog.<) 0 THEN l.n OPERATOR(pg_catalog.-) "
+                 "a.rows::pg_catalog.int4 ELSE coalesce(l.n, 1) OPERATOR(pg_catalog.+) a.rows::pg_catalog.int4 END "
+                 "FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2)) a(h, rows) "
+                 "WHERE l.h OPERATOR(pg_catalog.=) a.h",
+                 ledger->name),
+        2, types);
     return ledger;
 }
 
@@ -168,9 +183,10 @@ static void insert_entries(Ledger *ledger, const LedgerEntry *entries, int count
         const WriterRow row = writer_row(writer, 0);
         row.values[Run] = Int64GetDatum(run);
         row.values[Hash] = hash_datum(&entries[i].hash);
-        row.values[Rows] = Int32GetDatum(static_cast<int32>(entries[i].rows));
+        const int32 rows = static_cast<int32>(entries[i].rows);
+        row.values[Rows] = Int32GetDatum(entries[i].unordered ? -rows : rows);
         row.nulls[Run] = row.nulls[Hash] = false;
-        row.nulls[Rows] = entries[i].rows == 1;
+        row.nulls[Rows] = rows == 1 && !entries[i].unordered;
         writer_put(writer, 0);
     }
     writer_finish(writer);
@@ -212,20 +228,20 @@ void write_ledger(Ledger *ledger, HTAB *entries, int64 run) {
 
 // ---- forgetting
 
-static int64 delete_entries(const Ledger *ledger, const char *condition, int64 run) {
+static void delete_entries(const Ledger *ledger, const char *condition, int64 run) {
     Oid types[] = {INT8OID};
     Datum values[] = {Int64GetDatum(run)};
     MemoryContext memory = CurrentMemoryContext;
-    if (SPI_execute_with_args(
-            psprintf("DELETE FROM %s l WHERE l.run OPERATOR(pg_catalog.%s) $1", ledger->name, condition), 1, types,
-            values, NULL, false, 0) != SPI_OK_DELETE)
+    const char *statement = psprintf("DELETE FROM %s l WHERE l.run OPERATOR(pg_catalog.%s", ledger->name, condition);
+    if (SPI_execute_with_args(statement, 1, types, values, NULL, false, 0) != SPI_OK_DELETE)
         elog(ERROR, "unexpected result of a delete from the ledger");
     MemoryContextSwitchTo(memory);
-    return SPI_processed;
 }
 
-int64 forget_runs(const Ledger *ledger, int64 upto) { return delete_entries(ledger, "<=", upto); }
+void forget_runs(const Ledger *ledger, int64 upto) {
+    delete_entries(ledger, "<=) $1 AND coalesce(l.n, 1) OPERATOR(pg_catalog.>) 0", upto);
+}
 
-void forget_later_runs(const Ledger *ledger, int64 run) { (void)delete_entries(ledger, ">", run); }
+void forget_later_runs(const Ledger *ledger, int64 run) { delete_entries(ledger, ">) $1", run); }
 
 } // namespace sluice

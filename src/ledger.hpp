@@ -3,7 +3,8 @@
 //
 //   run  the run that read it
 //   h    the content, 128 bits
-//   n    source rows with this content that are accounted for; null: one (so that it takes no room)
+//   n    source rows with this content that are accounted for; null: one (so that it takes no room); negative: so many,
+//        never to be forgotten
 #pragma once
 
 #include "postgres.hpp"
@@ -15,8 +16,9 @@ namespace sluice {
 
 struct LedgerEntry {
     ContentHash hash;
-    bool known; // in the ledger before this batch
-    int64 rows; // source rows of this batch with this content
+    bool known;     // in the ledger before this batch
+    bool unordered; // never to be forgotten
+    int64 rows;     // source rows of this batch with this content
 };
 
 struct Ledger {
@@ -31,6 +33,8 @@ void create_ledger(int32 pipeline, const char *name, Oid owner);
 const char *ledger_name(int32 pipeline); // sluice.ledger_<id>
 void drop_ledger(int32 pipeline);
 
+void own_ledger(int32 pipeline, Oid owner); // gives it to the owner, if it is not his
+
 // open_ledger prepares for reading and writing, in CurrentMemoryContext, as the owner.
 Ledger *open_ledger(int32 pipeline);
 
@@ -42,7 +46,7 @@ void probe_ledger(Ledger *ledger, const ContentHash *hashes, int count, bool *kn
 // write_ledger enters a batch: new contents under its run, known ones as seen again.
 void write_ledger(Ledger *ledger, HTAB *entries, int64 run);
 
-int64 forget_runs(const Ledger *ledger, int64 upto);     // returns how many contents
-void forget_later_runs(const Ledger *ledger, int64 run); // those after `run`
+void forget_runs(const Ledger *ledger, int64 upto);
+void forget_later_runs(const Ledger *ledger, int64 run); // those after `run`, all of them
 
 } // namespace sluice

@@ -39,4 +39,23 @@ const char *this_home(); // system identifier and database
 RelationReference reference_to(Oid relation);
 Found resolve_reference(const RelationReference *reference, Oid *relation);
 
+// at_place runs a piece of checking; an error it raises gets the place, or the argument, before its message.
+template <class Work> void at_place(const char *place, Work work) {
+    MemoryContext memory = CurrentMemoryContext;
+    PG_TRY();
+    { work(); }
+    PG_CATCH();
+    {
+        MemoryContextSwitchTo(memory);
+        ErrorData *error = CopyErrorData();
+        if (ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_OPERATOR_INTERVENTION)
+            PG_RE_THROW();
+        FlushErrorState();
+        ereport(ERROR,
+                (errcode(error->sqlerrcode), errmsg("%s: %s", place, error->message),
+                 error->detail ? errdetail("%s", error->detail) : 0, error->hint ? errhint("%s", error->hint) : 0));
+    }
+    PG_END_TRY();
+}
+
 } // namespace sluice

@@ -1,6 +1,7 @@
 // See order.hpp.
 #include "order.hpp"
 
+#include "catalog.hpp"
 #include "names.hpp"
 #include "pipeline.hpp"
 #include "source.hpp"
@@ -78,6 +79,8 @@ static void check_expression(Node *expression, const char *order_by) {
     if (contain_volatile_functions(expression))
         argument_error("order_by", psprintf("\"%s\" calls a volatile function", order_by),
                        "The order of a row must not change from look to look.");
+    if (IsA(expression, RowExpr) || exprType(expression) == RECORDOID)
+        bad_order(order_by);
     if (has_system_column(expression, NULL))
         argument_error("order_by", psprintf("\"%s\" reads a system column", order_by), NULL);
 }
@@ -124,18 +127,16 @@ int compare_orders(Order *order, Datum left, Datum right) {
     return DatumGetInt32(FunctionCall2Coll(&order->compare, order->collation, left, right));
 }
 
-const char *order_text(const Order *order, Datum value) {
+const char *order_text(const Order *order, Datum value) { return stored_text(order->type, value); }
+
+const char *shown_order(const Order *order, Datum value) {
     Oid output;
     bool varlena;
     getTypeOutputInfo(order->type, &output, &varlena);
     return OidOutputFunctionCall(output, value);
 }
 
-Datum order_datum(const Order *order, const char *text) {
-    Oid input, parameter;
-    getTypeInputInfo(order->type, &input, &parameter);
-    return OidInputFunctionCall(input, const_cast<char *>(text), parameter, -1);
-}
+Datum order_datum(const Order *order, const char *text) { return stored_datum(order->type, text); }
 
 // ---- lookback
 
@@ -146,6 +147,19 @@ static bool is_number(Oid type) {
            type == FLOAT8OID;
 }
 
+// lowest_value is the least value of a whole number type: nothing lies below.
+static const char *lowest_value(Oid type) {
+    switch (type) {
+    case INT2OID:
+        return "-32768";
+    case INT4OID:
+        return "-2147483648";
+    case INT8OID:
+        return "-9223372036854775808";
+    }
+    return "NULL";
+}
+
 Datum read_floor(const Order *order, const char *order_value, const char *lookback) {
     if (!is_time(order->type) && !is_number(order->type))
         argument_error("lookback",
@@ -153,8 +167,11 @@ Datum read_floor(const Order *order, const char *order_value, const char *lookba
                        "order_by must be a date, a timestamp or a number.");
     const char *type = format_type_be_qualified(order->type);
     const char *query =
-        psprintf("SELECT (%s::%s OPERATOR(pg_catalog.-) %s::pg_catalog.%s)::%s", quote_literal_cstr(order_value), type,
-                 quote_literal_cstr(lookback), is_time(order->type) ? "interval" : "numeric", type);
+        is_time(order->type)
+            ? psprintf("SELECT (%s::%s OPERATOR(pg_catalog.-) %s::pg_catalog.interval)::%s",
+                       quote_literal_cstr(order_value), type, quote_literal_cstr(lookback), type)
+            : psprintf("SELECT greatest(%s::pg_catalog.numeric OPERATOR(pg_catalog.-) %s::pg_catalog.numeric, %s)::%s",
+                       quote_literal_cstr(order_value), quote_literal_cstr(lookback), lowest_value(order->type), type);
     MemoryContext memory = CurrentMemoryContext; // SPI leaves its own behind
     if (SPI_execute(query, true, 1) != SPI_OK_SELECT)
         elog(ERROR, "unexpected result of a subtraction");
@@ -166,10 +183,16 @@ Datum read_floor(const Order *order, const char *order_value, const char *lookba
     return copy;
 }
 
-void check_lookback(const Order *order, const char *lookback) {
+void check_lookback(Order *order, const char *lookback) {
     if (!order->expression)
         argument_error("lookback", "needs an order_by: without one no row is late", NULL);
-    (void)read_floor(order, is_time(order->type) ? "2000-01-01" : "0", lookback);
+    if (pg_strcasecmp(lookback, "nan") == 0)
+        argument_error("lookback", "is no number", NULL);
+    const char *some = is_time(order->type) ? "2000-01-01" : "0";
+    Datum floor = 0;
+    at_place("lookback", [&] { floor = read_floor(order, some, lookback); });
+    if (compare_orders(order, floor, order_datum(order, some)) > 0)
+        argument_error("lookback", "must not be negative", NULL);
 }
 
 // ---- its index

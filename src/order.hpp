@@ -19,12 +19,13 @@ struct Order {
 Order read_order(Relation source, const char *order_by);
 
 int compare_orders(Order *order, Datum left, Datum right);
-const char *order_text(const Order *order, Datum value);
+const char *order_text(const Order *order, Datum value);  // to be stored
+const char *shown_order(const Order *order, Datum value); // for messages
 Datum order_datum(const Order *order, const char *text);
 
 // read_floor goes `lookback` back from an order value; it raises when the order's type does not allow that.
 Datum read_floor(const Order *order, const char *order_value, const char *lookback);
-void check_lookback(const Order *order, const char *lookback);
+void check_lookback(Order *order, const char *lookback);
 
 // is_order_indexed tells whether an index of the source begins with the order.
 bool is_order_indexed(Relation source, const Order *order);

@@ -101,6 +101,8 @@ static Pipeline *load_pipeline(CatalogStatement *statement, const char *conditio
     pipeline->lookback = result_text(0, 18);
     pipeline->keeps_duplicates = result_int(0, 19, &is_null);
     pipeline->recheck = result_int(0, 20, &is_null);
+    if (is_null)
+        pipeline->recheck = -1;
     free_result();
     return pipeline;
 }
@@ -231,7 +233,7 @@ static int64 insert_definition(const NewPipeline *pipeline) {
                     "mapping, order_by, batch_size, time_zone, date_style, interval_style, search_path, cursor, "
                     "lookback, duplicates, recheck) "
                     "VALUES ($1, $2, $3, $4, $5, $6, $7, $8::json, $9, $10::int, $11, $12, $13, $14, $15, $16, "
-                    "coalesce($17, 'skip'), coalesce($18, '0')) RETURNING pipeline_id::bigint",
+                    "coalesce($17, 'skip'), $18) RETURNING pipeline_id::bigint",
                     &parameters);
     bool is_null;
     const int64 id = result_int(0, 1, &is_null);
@@ -267,15 +269,21 @@ int pipeline_lock_holder(int32 pipeline) {
     return count > 0 ? -1 : 0;
 }
 
+const char *pipeline_runner(int32 pipeline) {
+    const int process = pipeline_lock_holder(pipeline);
+    return process > 0 ? psprintf("Process %d", process) : "A prepared transaction";
+}
+
 // ---- altering and dropping
 
 void require_idle(const Pipeline *pipeline) {
     const LOCKTAG tag = pipeline_lock_tag(pipeline->id);
     const bool here = is_in_flight(pipeline->id);
     if (here || LockAcquire(&tag, ExclusiveLock, false, true) == LOCKACQUIRE_NOT_AVAIL)
-        ereport(ERROR, (errcode(ERRCODE_OBJECT_IN_USE), errmsg("pipeline \"%s\" is running", pipeline->name),
-                        errdetail("Process %d runs it.", here ? MyProcPid : pipeline_lock_holder(pipeline->id)),
-                        errhint("Try again when the run has ended.")));
+        ereport(ERROR,
+                (errcode(ERRCODE_OBJECT_IN_USE), errmsg("pipeline \"%s\" is running", pipeline->name),
+                 errdetail("%s runs it.", here ? psprintf("Process %d", MyProcPid) : pipeline_runner(pipeline->id)),
+                 errhint("Try again when the run has ended.")));
 }
 
 static void set_paused(const char *name, bool paused) {

@@ -19,7 +19,7 @@ struct Pipeline {
     const char *order_by; // NULL: none
     const char *lookback; // NULL: without limit
     bool keeps_duplicates;
-    int64 recheck;  // seconds between full compares
+    int64 recheck;  // seconds between full compares; -1: not said
     int batch_size; // 0: automatic
     bool paused;
     const char *time_zone, *date_style, *interval_style, *search_path;
@@ -52,7 +52,7 @@ struct NewPipeline {
     const char *order_by;
     const char *lookback;
     const char *duplicates;  // NULL: as the kind has it
-    const Interval *recheck; // NULL: every run
+    const Interval *recheck; // NULL: not said
     int batch_size;
 };
 
@@ -63,6 +63,8 @@ int32 insert_pipeline(const NewPipeline *pipeline);
 // The tag is made once: giving the lock back must not need the catalogs.
 LOCKTAG pipeline_lock_tag(int32 pipeline);
 int pipeline_lock_holder(int32 pipeline); // the process, -1 if it cannot be told, 0 if there is none
+
+const char *pipeline_runner(int32 pipeline); // "Process 42"
 
 const char *name_argument(FunctionCallInfo fcinfo); // the first argument, a pipeline's name
 

@@ -98,6 +98,17 @@ static bool is_witness(const MappedColumn *column, Relation source, bool by_hash
     return column->form == ValueForm::SourceColumn && is_unique_column(source, column->other);
 }
 
+// may_read tells whether the pipeline's owner, who must be able to write the target, may also read it.
+static bool may_read(const MappedTable *table) {
+    List *names;
+    if (!SplitIdentifierString(pstrdup(table->name), '.', &names))
+        return false;
+    const char *schema = list_length(names) == 2 ? static_cast<char *>(linitial(names)) : NULL;
+    const Oid target =
+        RangeVarGetRelid(makeRangeVar(const_cast<char *>(schema), static_cast<char *>(llast(names)), -1), NoLock, true);
+    return OidIsValid(target) && may_select(target);
+}
+
 static Witness find_witness(const Pipeline *pipeline, Relation source) {
     const bool by_hash = strcmp(pipeline->cursor, "hash") == 0;
     const Mapping *mapping = read_mapping(pipeline->mapping, strlen(pipeline->mapping));
@@ -107,8 +118,9 @@ static Witness find_witness(const Pipeline *pipeline, Relation source) {
         const MappedTable *table = &mapping->tables[i];
         for (int c = 0; is_whole_document(table) && c < table->column_count; c++)
             if (is_witness(&table->columns[c], source, by_hash))
-                return Witness{table->name, quote_identifier(table->columns[c].name),
-                               by_hash ? NULL : quote_identifier(table->columns[c].other)};
+                return may_read(table) ? Witness{table->name, quote_identifier(table->columns[c].name),
+                                                 by_hash ? NULL : quote_identifier(table->columns[c].other)}
+                                       : Witness{};
     }
     return Witness{};
 }
@@ -131,13 +143,30 @@ static int64 rows_total(const Pipeline *pipeline) {
     return total;
 }
 
+// The hash cursor has no position that could pass over a row. By a witness, contents that the ledger holds are looked up;
+// without one, what the ledger does not hold is missing. (With lookback the ledger also holds rows that came too late.)
+static int64 count_missing_contents(const Look *look, const Witness *witness) {
+    if (!witness->target || look->pipeline->lookback)
+        return look->cursor->pending(look->source);
+    const char *document = quote_identifier(look->pipeline->document);
+    return count_rows(
+        psprintf("SELECT pg_catalog.count(DISTINCT sluice.content(s.%s)) FROM %s s WHERE EXISTS (SELECT FROM "
+                 "sluice.ledger_%d l WHERE l.run OPERATOR(pg_catalog.>) 0 AND l.h OPERATOR(pg_catalog.=) "
+                 "sluice.content(s.%s)) AND s.%s IS "
+                 "NOT NULL AND NOT EXISTS (SELECT FROM %s t WHERE pg_catalog.replace(pg_catalog.ltrim("
+                 "t.%s::pg_catalog.text, '\\x'), '-', '') = pg_catalog.replace(sluice.content(s.%s)::pg_catalog.text, "
+                 "'-', ''))",
+                 document, relation_name(RelationGetRelid(look->source)), look->pipeline->id, document, document,
+                 witness->target, witness->column, document),
+        0, NULL, NULL);
+}
+
 // count_missing counts rows that were passed over: by the witness; else as many as there are read ones more than loaded.
-// The hash cursor has no position that could pass over a row: what its ledger does not hold is missing.
 static int64 count_missing(const Look *look, const Witness *witness, int64 loaded) {
     const char *source = relation_name(RelationGetRelid(look->source));
     const char *unread = look->cursor->unread(look->source);
     if (strcmp(look->pipeline->cursor, "hash") == 0)
-        return look->cursor->pending(look->source);
+        return count_missing_contents(look, witness);
     if (!witness->target)
         return Max(
             static_cast<int64>(0),
@@ -145,7 +174,7 @@ static int64 count_missing(const Look *look, const Witness *witness, int64 loade
                 loaded);
     return count_rows(
         psprintf("SELECT pg_catalog.count(*) FROM %s s WHERE NOT (%s) AND s.%s IS NOT NULL AND NOT EXISTS "
-                 "(SELECT FROM %s t WHERE t.%s = s.%s)",
+                 "(SELECT FROM %s t WHERE t.%s::pg_catalog.text = s.%s::pg_catalog.text)",
                  source, unread, quote_identifier(look->pipeline->document), witness->target, witness->column,
                  witness->source_column),
         0, NULL, NULL);

@@ -28,15 +28,18 @@ struct Undo {
     pg_unreachable();
 }
 
-// find_position takes the position of the last run up to to_run that moved it.
-static Jsonb *find_position(const Parameters *parameters) {
+// find_position takes the position of the last run up to to_run that moved it, and how much had been loaded by then.
+static Jsonb *find_position(const Parameters *parameters, int64 *rows_total) {
     Jsonb *position = NULL;
-    if (catalog_execute("SELECT r.\"position\" FROM sluice.run_log r WHERE r.pipeline_id = $1::int AND r.run_id <= $2 "
-                        "AND r.\"position\" IS NOT NULL AND r.undone_at IS NULL ORDER BY r.run_id DESC LIMIT 1",
+    *rows_total = 0;
+    if (catalog_execute("SELECT r.\"position\", r.rows_total FROM sluice.run_log r WHERE r.pipeline_id = $1::int "
+                        "AND r.run_id <= $2 AND r.\"position\" IS NOT NULL AND r.undone_at IS NULL "
+                        "ORDER BY r.run_id DESC LIMIT 1",
                         parameters) > 0) {
         bool is_null;
         const Datum found = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &is_null);
         position = DatumGetJsonbPCopy(found);
+        *rows_total = result_int(0, 2, &is_null);
     }
     free_result();
     return position;
@@ -62,11 +65,13 @@ static Undo plan_undo(const Pipeline *pipeline, int64 to_run) {
     undo.ids = DatumGetArrayTypePCopy(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 4, &is_null));
     const int64 total = result_int(0, 5, &is_null);
     free_result();
-    undo.position = find_position(&parameters);
-    if (!undo.position && undo.source_rows != total)
+    int64 before;
+    undo.position = find_position(&parameters, &before);
+    if (undo.source_rows != total - before)
         refuse(pipeline, to_run,
-               psprintf("Its history holds " INT64_FORMAT " of the " INT64_FORMAT " source rows that were loaded.",
-                        undo.source_rows, total),
+               psprintf("Its history holds " INT64_FORMAT " of the " INT64_FORMAT
+                        " source rows that were loaded after it.",
+                        undo.source_rows, total - before),
                "Runs older than sluice.keep_runs were deleted; rewind to a run that sluice.runs still shows.");
     return undo;
 }
@@ -132,7 +137,7 @@ static void mark_undone(const Pipeline *pipeline, const Undo *undo) {
 static void rewind(const Pipeline *pipeline, int64 to_run) {
     const Undo undo = plan_undo(pipeline, to_run);
     if (undo.source_rows == 0) {
-        ereport(NOTICE, (errmsg("pipeline \"%s\" has loaded nothing after run " INT64_FORMAT, pipeline->name, to_run)));
+        ereport(NOTICE, (errmsg("pipeline \"%s\" has loaded nothing after that run", pipeline->name)));
         return;
     }
     Cursor *cursor = make_cursor(pipeline, CurrentMemoryContext);

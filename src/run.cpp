@@ -213,6 +213,10 @@ static void prune_history(const Run *run) {
                     &parameters);
 }
 
+#define ROWS_TOTAL                                                                                                     \
+    "coalesce((SELECT s.rows_total FROM sluice.sequence_position s WHERE s.pipeline_id = $2::int), "                   \
+    "(SELECT a.rows_total FROM sluice.arrival_position a WHERE a.pipeline_id = $2::int))"
+
 // record_run writes the run's row as it stands: its first record also ends what a dead session left "running".
 static void record_run(Run *run, const char *status, const char *error) {
     Parameters parameters{};
@@ -238,8 +242,8 @@ static void record_run(Run *run, const char *status, const char *error) {
                         "WHERE pipeline_id = $2::int AND status = 'running' AND run_id <> $1",
                         &parameters);
         catalog_execute("INSERT INTO sluice.run_log (run_id, pipeline_id, status, started_at, finished_at, batches, "
-                        "source_rows, inserted, nulled, error, duplicates, too_late, \"position\") "
-                        "VALUES ($1, $2::int, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13::jsonb)",
+                        "source_rows, inserted, nulled, error, duplicates, too_late, \"position\", rows_total) "
+                        "VALUES ($1, $2::int, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13::jsonb, " ROWS_TOTAL ")",
                         &parameters);
         prune_history(run);
         return;
@@ -248,7 +252,8 @@ static void record_run(Run *run, const char *status, const char *error) {
     catalog_prepared(&update,
                      "UPDATE sluice.run_log SET status = $3, started_at = $4, finished_at = $5, batches = $6, "
                      "source_rows = $7, inserted = $8, "
-                     "nulled = $9, error = $10, duplicates = $11, too_late = $12, \"position\" = $13::jsonb "
+                     "nulled = $9, error = $10, duplicates = $11, too_late = $12, \"position\" = $13::jsonb, "
+                     "rows_total = " ROWS_TOTAL " "
                      "WHERE run_id = $1 AND pipeline_id = $2::int",
                      &parameters);
 }
@@ -495,8 +500,8 @@ static bool start_run(Run *run, const char *name) {
                LockAcquire(&run->lock, ExclusiveLock, !run->atomic, true) == LOCKACQUIRE_NOT_AVAIL) {
         ereport(NOTICE,
                 (errmsg("pipeline \"%s\" is already running", name),
-                 errdetail("Process %d runs it.",
-                           is_in_flight(run->pipeline->id) ? MyProcPid : pipeline_lock_holder(run->pipeline->id))));
+                 errdetail("%s runs it.", is_in_flight(run->pipeline->id) ? psprintf("Process %d", MyProcPid)
+                                                                          : pipeline_runner(run->pipeline->id))));
         record_nothing(run, "skipped");
     } else {
         ready = true;

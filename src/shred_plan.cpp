@@ -194,29 +194,11 @@ static void plan_parent_value(ShredPlan *plan, ShredTable *table, ShredColumn *c
     table_close(relation, AccessShareLock);
 }
 
-// at_place runs a piece of planning; an error it raises gets the place in the mapping before its message.
-template <class Work> static void at_place(const char *pointer, const char *word, Work work) {
-    MemoryContext memory = CurrentMemoryContext;
-    PG_TRY();
-    { work(); }
-    PG_CATCH();
-    {
-        MemoryContextSwitchTo(memory);
-        ErrorData *error = CopyErrorData();
-        if (ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_OPERATOR_INTERVENTION)
-            PG_RE_THROW();
-        FlushErrorState();
-        ereport(ERROR,
-                (errcode(error->sqlerrcode), errmsg("%s/%s: %s", pointer, word, error->message),
-                 error->detail ? errdetail("%s", error->detail) : 0, error->hint ? errhint("%s", error->hint) : 0));
-    }
-    PG_END_TRY();
-}
-
 static void plan_column_format(ShredColumn *column) {
     column->format = static_cast<Format *>(palloc(sizeof(Format)));
     plan_format(column->format, column->mapped->format);
-    at_place(column->mapped->pointer, "format", [=] { check_format(column->format, &column->conversion); });
+    at_place(psprintf("%s/format", column->mapped->pointer),
+             [=] { check_format(column->format, &column->conversion); });
 }
 
 // plan_default converts the default once; it must fit.
@@ -224,7 +206,7 @@ static void plan_default(ShredColumn *column) {
     const Value &value = column->mapped->default_value;
     if (is_missing(value))
         return;
-    at_place(column->mapped->pointer, "default", [=] {
+    at_place(psprintf("%s/default", column->mapped->pointer), [=] {
         bool is_null;
         if (column->format)
             column->default_value = format_value(column->format, &column->conversion, value, &is_null);
@@ -237,7 +219,7 @@ static void plan_default(ShredColumn *column) {
 static void check_type_word(const MappedColumn *mapped) {
     if (!mapped->type)
         return;
-    at_place(mapped->pointer, "type", [=] {
+    at_place(psprintf("%s/type", mapped->pointer), [=] {
         Oid type;
         int32 typmod;
 #if PG_VERSION_NUM >= 160000

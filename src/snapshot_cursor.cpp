@@ -22,7 +22,7 @@ static void note_missing_index(Relation source, const char *column) {
 
 void start_snapshot_cursor(const NewPipeline *pipeline, int32 id, Relation source) {
     ArrivalPosition position{};
-    position.leaves = leaf_numbers(leaves_of(RelationGetRelid(source)));
+    position.leaves = stamped_leaves(RelationGetRelid(source), pipeline->order_by);
     insert_arrival_position(id, &position);
     note_missing_index(source, pipeline->order_by);
 }
@@ -85,20 +85,45 @@ void SnapshotCursor::check(Relation source) {
     warn_of_hidden_rows(source_);
 }
 
+[[noreturn]] static void refuse_column(const Pipeline *pipeline, Oid leaf) {
+    const char *name = quote_literal_cstr(pipeline->name);
+    ereport(ERROR,
+            (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+             errmsg("column %s of %s was dropped and added again", quote_identifier(pipeline->order_by),
+                    relation_name(leaf)),
+             errdetail("Its stamps do not tell which rows pipeline \"%s\" has read.", pipeline->name),
+             errhint("If all rows that are there were loaded, run SELECT sluice.seek(%s, jsonb_build_object('seen', "
+                     "pg_current_snapshot()::text)); else empty the targets, drop the pipeline and create it again.",
+                     name)));
+    pg_unreachable();
+}
+
+static const int64 *find_column(const Numbers *columns, int64 leaf) {
+    for (int i = 0; i < columns->count; i += 2)
+        if (columns->values[i] == leaf)
+            return &columns->values[i + 1];
+    return NULL;
+}
+
 // note_leaves looks at partitions that were not there: rows whose stamps have been passed came with an ATTACH.
 void SnapshotCursor::note_leaves(Relation source) {
-    List *now = leaves_of(RelationGetRelid(source));
-    List *added = new_leaves(now, &position_.leaves);
-    if (list_length(now) == position_.leaves.count && added == NIL)
-        return;
-    ListCell *cell;
-    if (has_seen(&position_.seen))
-        foreach (cell, added)
-            warn_of_attached_rows(source_, lfirst_oid(cell),
+    const Numbers now = stamped_leaves(RelationGetRelid(source), pipeline_->order_by);
+    const bool read = has_seen(&position_.seen) || has_seen(&position_.target);
+    for (int i = 0; read && i < now.count; i += 2) {
+        const int64 *before = find_column(&position_.leaves, now.values[i]);
+        const Oid leaf = static_cast<Oid>(now.values[i]);
+        if (before && *before != now.values[i + 1])
+            refuse_column(pipeline_, leaf);
+        if (!before && has_seen(&position_.seen))
+            warn_of_attached_rows(source_, leaf,
                                   psprintf("pg_catalog.pg_visible_in_snapshot(s.%s, '%s')",
                                            quote_identifier(pipeline_->order_by), seen_text(&position_.seen)));
+    }
+    if (now.count == position_.leaves.count &&
+        memcmp(now.values, position_.leaves.values, sizeof(int64) * now.count) == 0)
+        return;
     MemoryContext before = MemoryContextSwitchTo(memory_);
-    position_.leaves = leaf_numbers(now);
+    position_.leaves = copy_numbers(&now);
     changed_ = true;
     MemoryContextSwitchTo(before);
 }
@@ -135,21 +160,24 @@ bool SnapshotCursor::advance(bool all, bool, int64) {
     return !begun_;
 }
 
-// note_future_stamps tells of rows whose stamps lie ahead: given by hand, or brought from another cluster.
+// note_future_stamps tells of rows whose stamps lie ahead: given by hand, or brought from another cluster. The next number
+// is asked for after the look: meanwhile transactions begin.
 void SnapshotCursor::note_future_stamps() {
     if (!stamps_->indexed)
         return;
-    const uint64 next = next_transaction();
+    const char *column = quote_identifier(pipeline_->order_by);
     Oid types[] = {XID8OID};
-    Datum values[] = {FullTransactionIdGetDatum(FullTransactionIdFromU64(next))};
-    const char *query =
-        psprintf("SELECT pg_catalog.count(*) FROM (SELECT 1 FROM %s s WHERE s.%s OPERATOR(pg_catalog.>=) "
-                 "$1 LIMIT 1) ahead",
-                 relation_name(source_), quote_identifier(pipeline_->order_by));
-    if (count_rows(query, 1, types, values) > 0)
+    Datum values[] = {FullTransactionIdGetDatum(FullTransactionIdFromU64(next_transaction()))};
+    const uint64 greatest = static_cast<uint64>(
+        count_rows(psprintf("SELECT coalesce((SELECT s.%s::pg_catalog.text::pg_catalog.int8 FROM %s s WHERE s.%s "
+                            "OPERATOR(pg_catalog.>=) $1 ORDER BY s.%s DESC LIMIT 1), 0)",
+                            column, relation_name(source_), column, column),
+                   1, types, values));
+    const uint64 next = next_transaction();
+    if (greatest >= next)
         ereport(WARNING,
                 (errmsg("source %s has rows whose %s lies ahead of transaction " UINT64_FORMAT, relation_name(source_),
-                        quote_identifier(pipeline_->order_by), next),
+                        column, next),
                  errdetail("Their stamps were not given by the default; they are not read before transactions have got "
                            "that far."),
                  errhint("Set the column of those rows to pg_current_xact_id().")));
@@ -169,7 +197,6 @@ void SnapshotCursor::store(int64 rows) {
 }
 
 const char *SnapshotCursor::unread(Relation source) {
-    refuse_moved(RelationGetRelid(source));
     return unread_condition(describe_stamps(source, pipeline_->order_by, &position_), &position_);
 }
 
@@ -204,8 +231,10 @@ static bool goes_back(Relation source, const char *unread_now, const char *unrea
 }
 
 void SnapshotCursor::seek(Relation source, Jsonb *wanted) {
+    refuse_moved(RelationGetRelid(source));
     ArrivalPosition to = position_;
     read_arrival(&to, wanted, "snapshot");
+    to.leaves = stamped_leaves(RelationGetRelid(source), pipeline_->order_by);
     const char *unread_now = unread(source);
     const char *unread_then = unread_condition(describe_stamps(source, pipeline_->order_by, &to), &to);
     if (goes_back(source, unread_now, unread_then))
@@ -213,7 +242,8 @@ void SnapshotCursor::seek(Relation source, Jsonb *wanted) {
     store_arrival_position(pipeline_->id, &to, 0);
 }
 
-void SnapshotCursor::rewind(Relation, Jsonb *position, int64, int64 rows) {
+void SnapshotCursor::rewind(Relation source, Jsonb *position, int64, int64 rows) {
+    refuse_moved(RelationGetRelid(source));
     ArrivalPosition to = position_;
     to.seen = to.target = Seen{};
     to.stamp = 0;

@@ -84,7 +84,7 @@ void open_reader(SourceReader *reader, Datum *parameters) {
     const bool plans = !reader->planned || !reader->indexed;
     const int settings = plans ? enter_planning(reader) : 0;
     MemoryContext memory = CurrentMemoryContext; // SPI leaves its own behind
-    reader->portal = SPI_cursor_open(NULL, reader->plan, parameters, NULL, false);
+    reader->portal = SPI_cursor_open(NULL, reader->plan, parameters, NULL, reader->steady);
     MemoryContextSwitchTo(memory);
     if (plans)
         AtEOXact_GUC(true, settings);

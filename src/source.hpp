@@ -20,6 +20,7 @@ struct SourceReader {
     SPITupleTable *rows;
     uint64 next, fetched; // within the rows fetched last
     bool indexed, planned;
+    bool steady; // it reads by the active snapshot, not by a newer one
     int columns; // of others
     Datum *values;
     bool *nulls;

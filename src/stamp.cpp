@@ -7,6 +7,7 @@
 #include "stamp.hpp"
 
 #include "cursor.hpp"
+#include "leaves.hpp"
 #include "names.hpp"
 #include "sequence.hpp"
 
@@ -42,6 +43,11 @@ static const char *add_column_hint(Oid source) {
     return psprintf("Run SELECT sluice.add_snapshot_column(%s).", quote_literal_cstr(relation_name(source)));
 }
 
+static const char *default_hint(Oid relation, const char *column) {
+    return psprintf("Run ALTER TABLE %s ALTER COLUMN %s SET DEFAULT pg_current_xact_id().", relation_name(relation),
+                    quote_identifier(column));
+}
+
 static void check_stamp_column(Relation relation, const char *column, Oid source) {
     const AttrNumber number = get_attnum(RelationGetRelid(relation), column);
     if (number <= 0)
@@ -49,13 +55,12 @@ static void check_stamp_column(Relation relation, const char *column, Oid source
                         errmsg("order_by: column \"%s\" of source %s does not exist", column, relation_name(source)),
                         errhint("%s", add_column_hint(source))));
     Form_pg_attribute attribute = TupleDescAttr(RelationGetDescr(relation), number - 1);
+    const Oid table = RelationGetRelid(relation);
     if (!is_stamp(relation, number))
         unsafe_source(psprintf("column %s of %s is no xid8 with the default pg_current_xact_id()",
-                               quote_identifier(column), relation_name(RelationGetRelid(relation))),
-                      RelationGetRelid(relation) == source
-                          ? add_column_hint(source)
-                          : psprintf("Run ALTER TABLE %s ALTER COLUMN %s SET DEFAULT pg_current_xact_id().",
-                                     relation_name(RelationGetRelid(relation)), quote_identifier(column)));
+                               quote_identifier(column), relation_name(table)),
+                      table == source && attribute->atttypid != XID8OID ? add_column_hint(source)
+                                                                        : default_hint(table, column));
     if (!attribute->attnotnull)
         unsafe_source(psprintf("column %s may be null: such rows would never be read", quote_identifier(column)),
                       psprintf("Run ALTER TABLE %s ALTER COLUMN %s SET NOT NULL.", relation_name(source),
@@ -85,6 +90,17 @@ void check_stamp_source(Relation source, const char *column) {
         check_stamp_leaf(lfirst_oid(cell), column, relation);
 }
 
+Numbers stamped_leaves(Oid source, const char *column) {
+    List *leaves = leaves_of(source);
+    Numbers stamped{static_cast<int64 *>(palloc(sizeof(int64) * (list_length(leaves) * 2 + 1))), 0};
+    ListCell *cell;
+    foreach (cell, leaves) {
+        stamped.values[stamped.count++] = lfirst_oid(cell);
+        stamped.values[stamped.count++] = -static_cast<int64>(get_attnum(lfirst_oid(cell), column));
+    }
+    return stamped;
+}
+
 static bool is_leaf_trusted(Oid leaf, const char *column) {
     if (is_subscribed(leaf) || get_rel_relkind(leaf) == RELKIND_FOREIGN_TABLE)
         return false;
@@ -104,15 +120,26 @@ bool are_stamps_trusted(Relation source, const char *column) {
     return true;
 }
 
+// is_usable_key tells whether rows can be told apart and put in order by a column: never null, and compared by an operator of
+// the server's own (one comparison of whole rows names one operator for all columns).
+static bool is_usable_key(Relation source, AttrNumber column) {
+    if (column <= 0 || !TupleDescAttr(RelationGetDescr(source), column - 1)->attnotnull)
+        return false;
+    const Oid type = TupleDescAttr(RelationGetDescr(source), column - 1)->atttypid;
+    const Oid greater = lookup_type_cache(type, TYPECACHE_GT_OPR)->gt_opr;
+    HeapTuple tuple = SearchSysCache1(OPEROID, ObjectIdGetDatum(greater));
+    if (!HeapTupleIsValid(tuple))
+        return false;
+    const bool usable = reinterpret_cast<Form_pg_operator>(GETSTRUCT(tuple))->oprnamespace == PG_CATALOG_NAMESPACE;
+    ReleaseSysCache(tuple);
+    return usable;
+}
+
 // usable_keys counts the columns of an index behind its first that can serve as a key: plain and never null.
 static int usable_keys(Relation source, const Form_pg_index index) {
     int count = 0;
-    while (count + 1 < index->indnkeyatts) {
-        const AttrNumber column = index->indkey.values[count + 1];
-        if (column <= 0 || !TupleDescAttr(RelationGetDescr(source), column - 1)->attnotnull)
-            break;
+    while (count + 1 < index->indnkeyatts && is_usable_key(source, index->indkey.values[count + 1]))
         count++;
-    }
     return count;
 }
 
@@ -137,9 +164,8 @@ static void use_primary_key(StampReader *stamps, Relation source) {
     if (!OidIsValid(primary))
         return;
     Relation index = index_open(primary, AccessShareLock);
-    stamps->key_count = index->rd_index->indnkeyatts;
-    for (int i = 0; i < stamps->key_count; i++)
-        stamps->keys[i] = index->rd_index->indkey.values[i];
+    for (int i = 0; i < index->rd_index->indnkeyatts && is_usable_key(source, index->rd_index->indkey.values[i]); i++)
+        stamps->keys[stamps->key_count++] = index->rd_index->indkey.values[i];
     index_close(index, AccessShareLock);
 }
 
@@ -152,28 +178,48 @@ static void find_index(StampReader *stamps, Relation source, AttrNumber stamp) {
     }
 }
 
-// use_position_key takes the columns that the sweep in progress began with: a key is stored as name, value, name, value.
+// A stored key is name, order, value for each of its columns.
+constexpr int key_parts = 3;
+
+// column_order tells apart the orders in which a column's values may stand: an int that becomes a bigint keeps its own.
+static const char *column_order(Relation source, AttrNumber column) {
+    Form_pg_attribute attribute = TupleDescAttr(RelationGetDescr(source), column - 1);
+    return psprintf("%u/%u", lookup_type_cache(attribute->atttypid, TYPECACHE_BTREE_OPFAMILY)->btree_opf,
+                    attribute->attcollation);
+}
+
+[[noreturn]] static void lost_key(Relation source, const char *column) {
+    ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+                    errmsg("column \"%s\" of source %s is gone, or has another order than before", column,
+                           relation_name(RelationGetRelid(source))),
+                    errdetail("Rows of one transaction were being read in its order."),
+                    errhint("Bring it back until the next run is through.")));
+    pg_unreachable();
+}
+
+static AttrNumber stored_column(Relation source, const char *column, const char *order) {
+    const AttrNumber number = get_attnum(RelationGetRelid(source), column);
+    if (number <= 0 || strcmp(column_order(source, number), order) != 0)
+        lost_key(source, column);
+    return number;
+}
+
+// use_position_key takes the columns that the sweep in progress began with.
 static void use_position_key(StampReader *stamps, Relation source, ArrayType *key) {
     Datum *parts;
     bool *nulls;
     int count = 0;
     if (key)
         deconstruct_array(key, TEXTOID, -1, false, TYPALIGN_INT, &parts, &nulls, &count);
+    count /= key_parts;
     AttrNumber keys[INDEX_MAX_KEYS];
-    for (int i = 0; i < count / 2; i++) {
-        keys[i] = get_attnum(RelationGetRelid(source), TextDatumGetCString(parts[i * 2]));
-        if (keys[i] <= 0)
-            ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-                            errmsg("column \"%s\" of source %s is gone", TextDatumGetCString(parts[i * 2]),
-                                   relation_name(RelationGetRelid(source))),
-                            errdetail("Rows of one transaction were being read in its order."),
-                            errhint("Bring it back until the next run is through.")));
-    }
-    const bool same =
-        stamps->key_count >= count / 2 && memcmp(stamps->keys, keys, sizeof(AttrNumber) * (count / 2)) == 0;
+    for (int i = 0; i < count; i++)
+        keys[i] = stored_column(source, TextDatumGetCString(parts[i * key_parts]),
+                                TextDatumGetCString(parts[i * key_parts + 1]));
+    const bool same = stamps->key_count >= count && memcmp(stamps->keys, keys, sizeof(AttrNumber) * count) == 0;
     stamps->indexed = stamps->indexed && same;
-    stamps->key_count = count / 2;
-    memcpy(stamps->keys, keys, sizeof(AttrNumber) * (count / 2));
+    stamps->key_count = count;
+    memcpy(stamps->keys, keys, sizeof(AttrNumber) * count);
 }
 
 static void find_key(StampReader *stamps, Relation source, AttrNumber stamp, const ArrivalPosition *position) {
@@ -188,8 +234,11 @@ static void find_key(StampReader *stamps, Relation source, AttrNumber stamp, con
         stamps->types[i] = TupleDescAttr(RelationGetDescr(source), stamps->keys[i] - 1)->atttypid;
     stamps->lengths = static_cast<int16 *>(palloc(sizeof(int16) * (stamps->key_count + 1)));
     stamps->by_value = static_cast<bool *>(palloc(sizeof(bool) * (stamps->key_count + 1)));
-    for (int i = 0; i < stamps->key_count; i++)
+    stamps->orders = static_cast<const char **>(palloc(sizeof(char *) * (stamps->key_count + 1)));
+    for (int i = 0; i < stamps->key_count; i++) {
         get_typlenbyval(stamps->types[i], &stamps->lengths[i], &stamps->by_value[i]);
+        stamps->orders[i] = column_order(source, stamps->keys[i]);
+    }
 }
 
 bool has_stamp_index(Relation source, const char *column) {
@@ -303,30 +352,25 @@ static void key_values(const StampReader *stamps, ArrayType *key, Datum *values)
     bool *nulls;
     int count;
     deconstruct_array(key, TEXTOID, -1, false, TYPALIGN_INT, &parts, &nulls, &count);
-    Assert(count == stamps->key_count * 2);
-    for (int i = 0; i < stamps->key_count; i++) {
-        Oid input, parameter;
-        getTypeInputInfo(stamps->types[i], &input, &parameter);
-        values[i] = OidInputFunctionCall(input, TextDatumGetCString(parts[i * 2 + 1]), parameter, -1);
-    }
+    Assert(count == stamps->key_count * key_parts);
+    for (int i = 0; i < stamps->key_count; i++)
+        values[i] = stored_datum(stamps->types[i], TextDatumGetCString(parts[i * key_parts + 2]));
 }
 
-static char *key_text(const StampReader *stamps, int number, Datum value) {
-    Oid output;
-    bool varlena;
-    getTypeOutputInfo(stamps->types[number], &output, &varlena);
-    return OidOutputFunctionCall(output, value);
+static const char *key_text(const StampReader *stamps, int number, Datum value) {
+    return stored_text(stamps->types[number], value);
 }
 
 static ArrayType *stored_key(const StampReader *stamps) {
     if (stamps->key_count == 0)
         return NULL;
-    Datum *parts = static_cast<Datum *>(palloc(sizeof(Datum) * stamps->key_count * 2));
+    Datum *parts = static_cast<Datum *>(palloc(sizeof(Datum) * stamps->key_count * key_parts));
     for (int i = 0; i < stamps->key_count; i++) {
-        parts[i * 2] = CStringGetTextDatum(get_attname(stamps->source, stamps->keys[i], false));
-        parts[i * 2 + 1] = CStringGetTextDatum(key_text(stamps, i, stamps->last[i]));
+        parts[i * key_parts] = CStringGetTextDatum(get_attname(stamps->source, stamps->keys[i], false));
+        parts[i * key_parts + 1] = CStringGetTextDatum(stamps->orders[i]);
+        parts[i * key_parts + 2] = CStringGetTextDatum(key_text(stamps, i, stamps->last[i]));
     }
-    return construct_array(parts, stamps->key_count * 2, TEXTOID, -1, false, TYPALIGN_INT);
+    return construct_array(parts, stamps->key_count * key_parts, TEXTOID, -1, false, TYPALIGN_INT);
 }
 
 static Datum stamp_datum(uint64 stamp) { return FullTransactionIdGetDatum(FullTransactionIdFromU64(stamp)); }

@@ -18,6 +18,9 @@ void check_stamp_source(Relation source, const char *column);
 // are_stamps_trusted tells whether check_stamp_source would let the source pass.
 bool are_stamps_trusted(Relation source, const char *column);
 
+// stamped_leaves lists each leaf with the number of its stamp column, below 0: another one may be added under the same name.
+Numbers stamped_leaves(Oid source, const char *column);
+
 bool has_stamp_index(Relation source, const char *column);
 
 struct StampReader {
@@ -36,6 +39,7 @@ struct StampReader {
     Oid *types;               // of the keys
     int16 *lengths;
     bool *by_value;
+    const char **orders;
     Datum *last;       // key and stamp of the row read last
     uint64 last_stamp; // 0: none
     int stretch;
