@@ -586,3 +586,41 @@ DROP TABLE source, target;
 DROP VIEW IF EXISTS history, kept;
 DROP PROCEDURE IF EXISTS arrive, create_pipeline, run_all, rewind_all, load, age;
 DROP FUNCTION IF EXISTS difference, run_of, content, create_hash, counts;
+
+-- ---- What must not be spoilt by one pipeline's trouble
+
+CREATE TABLE source (k int NOT NULL, doc jsonb, sluice_xid xid8 NOT NULL DEFAULT pg_current_xact_id());
+CREATE INDEX ON source (sluice_xid, k);
+CREATE TABLE target (n int);
+SELECT sluice.create_shred('p', 'source', 'doc', '{"target": {"columns": {"n": "$.n"}}}', cursor => 'snapshot');
+INSERT INTO source SELECT n, jsonb_build_object('n', n) FROM generate_series(1, 5) n;
+CALL sluice.run('p', batch_size => 2, max_batches => 1);
+SELECT pending FROM sluice.status;
+-- the key of a sweep in progress is gone, the column is gone: the run says so, the view of all pipelines goes on
+ALTER TABLE source RENAME k TO kk;
+CALL sluice.run('p');
+SELECT pipeline, pending FROM sluice.status;
+ALTER TABLE source RENAME kk TO k;
+ALTER TABLE source RENAME sluice_xid TO x;
+SELECT pipeline, pending FROM sluice.status;
+ALTER TABLE source RENAME x TO sluice_xid;
+CALL sluice.run('p');
+SELECT count(*), count(DISTINCT n) FROM target;
+-- no rebase without a dump, no position ahead of all transactions
+SELECT sluice.rebase('p');
+SELECT sluice.seek('p', '{"cursor": "snapshot", "seen": "9000000000000000:9000000000000000:"}');
+SELECT sluice.drop_pipeline('p');
+-- the order gets another type: what the history says of order values is void
+ALTER TABLE source ADD at int;
+SELECT sluice.add_arrival_index('source');
+INSERT INTO source (k, doc, at) SELECT n, jsonb_build_object('n', n), n FROM generate_series(10, 40) n;
+ALTER TABLE source ALTER at TYPE date USING date '2024-01-01' + at;
+SELECT sluice.create_shred('p', 'source', 'doc', '{"target": {"columns": {"n": "$.n"}}}', cursor => 'hash', order_by => 'at');
+CALL sluice.run('p');
+ALTER TABLE source ALTER at TYPE int USING at - date '2024-01-01';
+INSERT INTO source (k, doc, at) VALUES (41, '{"n": 41}', 41);
+CALL sluice.run('p');
+SELECT (r.position ->> 'order_value') AS order_value FROM sluice.run_log r ORDER BY run_id;
+SELECT sluice.pending('p');
+SELECT sluice.drop_pipeline('p');
+DROP TABLE source, target;

@@ -120,8 +120,7 @@ struct Rebase {
     uint64 since, next;
 };
 
-static Rebase plan_rebase(const Pipeline *pipeline, Relation source, const char *column,
-                          const ArrivalPosition *position) {
+static Rebase plan_rebase(Relation source, const char *column, const ArrivalPosition *position) {
     Rebase rebase{};
     rebase.table = relation_name(RelationGetRelid(source));
     rebase.column = quote_identifier(column);
@@ -133,7 +132,6 @@ static Rebase plan_rebase(const Pipeline *pipeline, Relation source, const char 
                              " THEN s.xmin::text::bigint + " UINT64_FORMAT " ELSE s.xmin::text::bigint + " UINT64_FORMAT
                              " - 4294967296 END)",
                              base, rebase.next, base, base);
-    (void)pipeline;
     return rebase;
 }
 
@@ -183,18 +181,15 @@ static int64 restamp(const Rebase *rebase, bool inserted_here) {
     return SPI_processed;
 }
 
-// forget_positions: where the cursor stood after each run says nothing here any more.
-static void forget_positions(const Pipeline *pipeline) {
-    Parameters parameters{};
-    add_int(&parameters, pipeline->id);
-    catalog_execute("UPDATE sluice.run_log SET \"position\" = NULL WHERE pipeline_id = $1::int", &parameters);
-}
-
 static void rebase_stamps(const Pipeline *pipeline, Relation source, const char *column, bool known,
                           bool inserted_here) {
     ArrivalPosition position = load_arrival_position(pipeline->id);
+    if (!position.moved && position.seen.xmax <= next_transaction())
+        ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+                        errmsg("pipeline \"%s\" was not moved here by a dump", pipeline->name),
+                        errhint("It needs no rebase.")));
     execute(psprintf("LOCK TABLE %s IN SHARE ROW EXCLUSIVE MODE", relation_name(RelationGetRelid(source))));
-    const Rebase rebase = plan_rebase(pipeline, source, column, &position);
+    const Rebase rebase = plan_rebase(source, column, &position);
     if (!known)
         refuse_unclear(pipeline, &rebase);
     const int64 pending = restamp(&rebase, inserted_here);
@@ -204,7 +199,7 @@ static void rebase_stamps(const Pipeline *pipeline, Relation source, const char 
     position.key = NULL;
     position.leaves = stamped_leaves(RelationGetRelid(source), column);
     store_arrival_position(pipeline->id, &position, 0);
-    forget_positions(pipeline);
+    forget_positions(pipeline->id, false);
     ereport(NOTICE, (errmsg("pipeline \"%s\": " INT64_FORMAT " rows of %s are to be loaded", pipeline->name, pending,
                             relation_name(RelationGetRelid(source)))));
 }

@@ -7,6 +7,7 @@
 
 #include "catalog.hpp"
 #include "cursor.hpp"
+#include "names.hpp"
 
 namespace sluice {
 
@@ -125,9 +126,38 @@ ArrivalPosition copy_arrival_position(const ArrivalPosition *position) {
     return copy;
 }
 
+void keep_arrival_position(ArrivalPosition *kept, const ArrivalPosition *position, MemoryContext *memory) {
+    MemoryContext fresh =
+        AllocSetContextCreate(MemoryContextGetParent(*memory), "sluice position", ALLOCSET_SMALL_SIZES);
+    MemoryContext before = MemoryContextSwitchTo(fresh);
+    *kept = copy_arrival_position(position);
+    MemoryContextSwitchTo(before);
+    MemoryContextDelete(*memory);
+    *memory = fresh;
+}
+
+void forget_positions(int32 pipeline, bool order_values) {
+    Parameters parameters{};
+    add_int(&parameters, pipeline);
+    add_value(&parameters, BOOLOID, BoolGetDatum(order_values));
+    catalog_execute("UPDATE sluice.run_log SET \"position\" = CASE WHEN $2 THEN \"position\" - 'order_value' - "
+                    "'reached' END WHERE pipeline_id = $1::int AND \"position\" IS NOT NULL",
+                    &parameters);
+}
+
+void refuse_moved_source(const char *pipeline, Oid source) {
+    ereport(ERROR,
+            (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+             errmsg("source %s of pipeline \"%s\" was moved here by a dump: its transaction numbers are those of "
+                    "another cluster",
+                    relation_name(source), pipeline),
+             errhint("Run SELECT sluice.rebase(%s).", quote_literal_cstr(pipeline))));
+    pg_unreachable();
+}
+
 // ---- as JSON
 
-static void append_member(StringInfo json, const char *name, const char *value) {
+void append_member(StringInfo json, const char *name, const char *value) {
     if (!value)
         return;
     appendStringInfo(json, ", \"%s\": ", name);

@@ -33,6 +33,16 @@ void store_arrival_position(int32 pipeline, const ArrivalPosition *position, int
 
 ArrivalPosition copy_arrival_position(const ArrivalPosition *position); // in CurrentMemoryContext
 
+// keep_arrival_position replaces the position that a cursor keeps over its batches; `memory` holds nothing else.
+void keep_arrival_position(ArrivalPosition *kept, const ArrivalPosition *position, MemoryContext *memory);
+
+// forget_positions voids what the run log says of positions: those after each run, or their order values alone.
+void forget_positions(int32 pipeline, bool order_values);
+
+[[noreturn]] void refuse_moved_source(const char *pipeline, Oid source);
+
+void append_member(StringInfo json, const char *name, const char *value); // of a JSON object, not its first; NULL: none
+
 // append_arrival shows the transactions of a position as members of a JSON object.
 void append_arrival(StringInfo json, const ArrivalPosition *position);
 // read_arrival takes them back; members that are not there are nothing.

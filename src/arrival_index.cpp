@@ -54,7 +54,7 @@ struct ArrivalScan {
     TupleTableSlot *slot;
     TupleConversionMap *map;
     WorkList *list; // of entries that were found before; NULL: the index is read
-    MemoryContext memory, index_memory, leaf_memory;
+    MemoryContext index_memory, leaf_memory;
 };
 
 // ---- finding it
@@ -147,7 +147,6 @@ static TupleDesc make_layout(ArrivalScan *scan, Relation source, const SourceCol
 
 ArrivalScan *begin_arrivals(Relation source, const SourceColumns *columns, const Order *order) {
     ArrivalScan *scan = static_cast<ArrivalScan *>(palloc0(sizeof(ArrivalScan)));
-    scan->memory = CurrentMemoryContext;
     scan->index_memory = AllocSetContextCreate(CurrentMemoryContext, "sluice arrival index", ALLOCSET_SMALL_SIZES);
     scan->leaf_memory = AllocSetContextCreate(CurrentMemoryContext, "sluice partition", ALLOCSET_SMALL_SIZES);
     scan->source = RelationGetRelid(source);

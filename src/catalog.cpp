@@ -135,6 +135,10 @@ Numbers result_numbers(uint64 row, int column) {
     return numbers;
 }
 
+bool same_numbers(const Numbers *left, const Numbers *right) {
+    return left->count == right->count && memcmp(left->values, right->values, sizeof(int64) * left->count) == 0;
+}
+
 Numbers copy_numbers(const Numbers *numbers) {
     Numbers copy = *numbers;
     copy.values = static_cast<int64 *>(palloc(sizeof(int64) * (numbers->count + 1)));

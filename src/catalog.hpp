@@ -36,6 +36,7 @@ struct Numbers {
 };
 void add_numbers(Parameters *parameters, const int64 *values, int count);
 Numbers copy_numbers(const Numbers *numbers);
+bool same_numbers(const Numbers *left, const Numbers *right);
 
 // stored_text and stored_datum write and read a value so that it comes back as it was, whatever the session's settings.
 const char *stored_text(Oid type, Datum value);

@@ -12,4 +12,7 @@ namespace sluice {
 const char *compare_statement(const char *source, const char *document, const char *ledger, bool keep, int columns,
                               const char *rows, const char *covered);
 
+// unaccounted_statement counts the rows of the source that the ledger does not account for, equal ones each.
+const char *unaccounted_statement(const char *source, const char *document, const char *ledger);
+
 } // namespace sluice

@@ -118,6 +118,12 @@ void warn_of_hidden_rows(Oid source) {
                           errhint("Let a role own the pipeline to which no policy applies.")));
 }
 
+bool may_select_all(Oid relation) {
+    return may_use_schema(get_rel_namespace(relation)) &&
+           (pg_class_aclcheck(relation, GetUserId(), ACL_SELECT) == ACLCHECK_OK ||
+            pg_attribute_aclcheck_all(relation, GetUserId(), ACL_SELECT, ACLMASK_ALL) == ACLCHECK_OK);
+}
+
 int64 count_rows(const char *query, int parameters, Oid *types, Datum *values) {
     MemoryContext memory = CurrentMemoryContext; // SPI leaves its own behind
     if (SPI_execute_with_args(query, parameters, types, values, NULL, false, 1) != SPI_OK_SELECT || SPI_processed != 1)

@@ -80,6 +80,9 @@ void start_cursor(const NewPipeline *pipeline, int32 id, Relation source);
 // warn_of_hidden_rows warns when policies apply to the current user: he may not see all rows.
 void warn_of_hidden_rows(Oid source);
 
+// may_select_all tells whether the current user may read every column of a relation.
+bool may_select_all(Oid relation);
+
 // count_rows executes a query of one number, as the current user.
 int64 count_rows(const char *query, int parameters, Oid *types, Datum *values);
 

@@ -140,7 +140,9 @@ void start_hash_cursor(const NewPipeline *pipeline, int32 id, Relation source) {
 class HashCursor final : public Cursor {
 public:
     HashCursor(const Pipeline *pipeline, MemoryContext memory)
-        : pipeline_(pipeline), memory_(memory), position_(load_arrival_position(pipeline->id)) {}
+        : pipeline_(pipeline), memory_(memory),
+          kept_(AllocSetContextCreate(memory, "sluice position", ALLOCSET_SMALL_SIZES)),
+          position_(load_arrival_position(pipeline->id)) {}
 
     void check(Relation source) override;
     void prepare(Relation source, const SourceColumns *columns) override;
@@ -207,9 +209,9 @@ private:
     void note_place(const Candidate *candidate);
 
     const Pipeline *pipeline_;
-    MemoryContext memory_;
-    ArrivalPosition position_; // as it is stored
-    ArrivalPosition next_;     // as this batch will store it
+    MemoryContext memory_, kept_; // of the run; of position_
+    ArrivalPosition position_;    // as it is stored
+    ArrivalPosition next_;        // as this batch will store it
     // the plan
     Oid source_;
     TupleDesc source_columns_; // of the rows in the work list
@@ -240,7 +242,7 @@ private:
     Datum floor_, reached_;
     // the batch
     SourceReader *reader_;
-    bool opened_, exhausted_, scanning_;
+    bool opened_, exhausted_;
     int64 limit_, delivered_, candidates_;
     Chunk chunk_;
     ArrivalEntry last_entry_; // of the arrivals: the one consumed last
@@ -261,12 +263,7 @@ void HashCursor::refuse_moved(Oid source) const {
     const bool stamped = trusted_stamps(relation) != NULL;
     relation_close(relation, AccessShareLock);
     if (stamped)
-        ereport(ERROR,
-                (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-                 errmsg("source %s of pipeline \"%s\" was moved here by a dump: its transaction numbers are those of "
-                        "another cluster",
-                        relation_name(source), pipeline_->name),
-                 errhint("Run SELECT sluice.rebase(%s).", quote_literal_cstr(pipeline_->name))));
+        refuse_moved_source(pipeline_->name, source);
 }
 
 // The ledger follows the pipeline's owner, whichever way that was changed.
@@ -287,17 +284,6 @@ void HashCursor::drop_sweep() {
         drop_work();
 }
 
-static const int64 *find_means(const Numbers *means, int64 leaf) {
-    for (int i = 0; i < means->count; i += 2)
-        if (means->values[i] == leaf)
-            return &means->values[i + 1];
-    return NULL;
-}
-
-static bool same_numbers(const Numbers *left, const Numbers *right) {
-    return left->count == right->count && memcmp(left->values, right->values, sizeof(int64) * left->count) == 0;
-}
-
 // brings_old_rows looks whether a new partition holds rows whose stamps have been passed, by the last sweep or the one in
 // progress: those were attached.
 bool HashCursor::brings_old_rows(Oid leaf) {
@@ -313,7 +299,7 @@ bool HashCursor::are_stamps_void() {
     if (position_.moved || (!has_seen(&position_.seen) && !has_seen(&position_.target)))
         return !is_ledger_empty(ledger_);
     for (int i = 0; i < means_.count; i += 2) {
-        const int64 *before = find_means(&position_.leaves, means_.values[i]);
+        const int64 *before = find_mark(&position_.leaves, means_.values[i]);
         if (before ? *before != means_.values[i + 1] : brings_old_rows(static_cast<Oid>(means_.values[i])))
             return true;
     }
@@ -334,6 +320,7 @@ void HashCursor::check_order_type() {
     if (type && position_.order_type && strcmp(type, position_.order_type) != 0) {
         position_.order_value = position_.reached = NULL;
         position_.compared_at = 0;
+        forget_positions(pipeline_->id, true);
     }
     MemoryContext before = MemoryContextSwitchTo(memory_);
     position_.order_type = type ? pstrdup(type) : NULL;
@@ -436,7 +423,8 @@ bool HashCursor::begin_sweep() {
 // begin_pass settles what the next pass is; false: there is nothing to do.
 bool HashCursor::begin_pass() {
     way_ = choose_way();
-    set_floor();
+    if (!sweeping_) // the floor is that of the whole pass
+        set_floor();
     if (!by_statement(way_))
         return begin_sweep();
     if (way_ == Way::Range && !position_.order_value)
@@ -510,7 +498,7 @@ void HashCursor::forget() {
 bool HashCursor::look() {
     next_ = copy_arrival_position(&position_);
     skipped_ = Skipped{};
-    opened_ = exhausted_ = scanning_ = false;
+    opened_ = exhausted_ = false;
     reader_ = NULL;
     current_ = NULL;
     chunk_ = Chunk{};
@@ -619,7 +607,7 @@ bool HashCursor::open(int64 rows) {
     limit_ = rows;
     delivered_ = candidates_ = 0;
     if (way_ == Way::Stamps)
-        return scanning_ = stamps_open(stamps_, &next_, rows);
+        return stamps_open(stamps_, &next_, rows);
     if (opened_)
         return false;
     opened_ = true;
@@ -627,7 +615,6 @@ bool HashCursor::open(int64 rows) {
         open_arrivals(arrivals_, &next_, work_);
     else if (!work_)
         open_statement();
-    scanning_ = true;
     return true;
 }
 
@@ -937,9 +924,7 @@ void HashCursor::store(int64 rows) {
         !is_worth_noting(&position_.seen, &next_.seen))
         return;
     store_arrival_position(pipeline_->id, &next_, rows);
-    MemoryContext before = MemoryContextSwitchTo(memory_);
-    position_ = copy_arrival_position(&next_);
-    MemoryContextSwitchTo(before);
+    keep_arrival_position(&position_, &next_, &kept_);
 }
 
 // ---- looking at it and managing it
@@ -980,26 +965,12 @@ int64 HashCursor::pending(Relation source) {
             psprintf("SELECT pg_catalog.count(*) FROM %s s WHERE %s%s%s", relation_name(RelationGetRelid(source)),
                      pipeline_->keeps_duplicates ? "true" : unread(source), arrived, in_time_condition(source)),
             0, NULL, NULL);
-    return count_rows(
-        psprintf("SELECT coalesce(pg_catalog.sum(c.n OPERATOR(pg_catalog.-) CASE WHEN l.h IS NULL THEN 0 ELSE "
-                 "pg_catalog.abs(coalesce(l.n, 1)) END), 0)::bigint FROM (SELECT sluice.content(s.%s) AS h, "
-                 "pg_catalog.count(*) AS n "
-                 "FROM %s "
-                 "s GROUP BY 1) c LEFT JOIN %s l ON l.h OPERATOR(pg_catalog.=) c.h "
-                 "WHERE l.h IS NULL OR c.n OPERATOR(pg_catalog.>) pg_catalog.abs(coalesce(l.n, 1))",
-                 quote_identifier(pipeline_->document), relation_name(RelationGetRelid(source)),
-                 ledger_name(pipeline_->id)),
-        0, NULL, NULL);
+    return count_rows(unaccounted_statement(relation_name(RelationGetRelid(source)),
+                                            quote_identifier(pipeline_->document), ledger_name(pipeline_->id)),
+                      0, NULL, NULL);
 }
 
 Estimate HashCursor::estimate(Relation) { return Estimate{}; }
-
-static void append_member(StringInfo json, const char *name, const char *value) {
-    if (!value)
-        return;
-    appendStringInfo(json, ", \"%s\": ", name);
-    escape_json(json, value);
-}
 
 const char *HashCursor::show() {
     StringInfoData json;

@@ -40,6 +40,13 @@ List *new_leaves(List *leaves, const Numbers *known) {
     return found;
 }
 
+const int64 *find_mark(const Numbers *leaves, int64 leaf) {
+    for (int i = 0; i < leaves->count; i += 2)
+        if (leaves->values[i] == leaf)
+            return &leaves->values[i + 1];
+    return NULL;
+}
+
 // The owner of the pipeline may have no right on a partition: the look is the superuser's, at nothing but built-in types.
 bool has_rows(Oid leaf, const char *condition) {
     const Parameters none{};

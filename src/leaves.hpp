@@ -13,6 +13,9 @@ List *leaves_of(Oid source); // plain tables alone, as an Oid list
 Numbers leaf_numbers(List *leaves);
 List *new_leaves(List *leaves, const Numbers *known);
 
+// A list of leaves with marks: oid, mark, oid, mark. find_mark gives the mark of a leaf; NULL when it is not there.
+const int64 *find_mark(const Numbers *leaves, int64 leaf);
+
 // has_rows tells whether a leaf holds rows that fulfil a condition over it as s. It looks as the superuser.
 bool has_rows(Oid leaf, const char *condition);
 

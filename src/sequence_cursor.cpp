@@ -357,7 +357,9 @@ void SequenceCursor::keep() {
     position_.holders = static_cast<Holder *>(palloc0(sizeof(Holder) * (next_.holder_count + 1)));
     memcpy(position_.holders, holders, sizeof(Holder) * next_.holder_count);
     position_.home = pstrdup(next_.home);
+    int64 *old_leaves = position_.leaves.values;
     position_.leaves = copy_numbers(&next_.leaves);
+    pfree(old_leaves);
     pfree(old_holders);
     pfree(const_cast<char *>(old_home));
     MemoryContextSwitchTo(before);

@@ -32,7 +32,8 @@ void start_snapshot_cursor(const NewPipeline *pipeline, int32 id, Relation sourc
 class SnapshotCursor final : public Cursor {
 public:
     SnapshotCursor(const Pipeline *pipeline, MemoryContext memory)
-        : pipeline_(pipeline), memory_(memory), position_(load_arrival_position(pipeline->id)) {}
+        : pipeline_(pipeline), kept_(AllocSetContextCreate(memory, "sluice position", ALLOCSET_SMALL_SIZES)),
+          position_(load_arrival_position(pipeline->id)) {}
 
     void check(Relation source) override;
     void prepare(Relation source, const SourceColumns *columns) override;
@@ -56,7 +57,7 @@ private:
     void note_future_stamps();
 
     const Pipeline *pipeline_;
-    MemoryContext memory_;
+    MemoryContext kept_;       // of position_
     ArrivalPosition position_; // as it is stored
     ArrivalPosition next_;     // as this batch will store it
     bool changed_;
@@ -69,12 +70,7 @@ private:
 void SnapshotCursor::refuse_moved(Oid source) const {
     if (!position_.moved && position_.seen.xmax <= next_transaction())
         return;
-    ereport(ERROR,
-            (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-             errmsg("source %s of pipeline \"%s\" was moved here by a dump: its transaction numbers are those of "
-                    "another cluster",
-                    relation_name(source), pipeline_->name),
-             errhint("Run SELECT sluice.rebase(%s).", quote_literal_cstr(pipeline_->name))));
+    refuse_moved_source(pipeline_->name, source);
 }
 
 void SnapshotCursor::check(Relation source) {
@@ -98,19 +94,12 @@ void SnapshotCursor::check(Relation source) {
     pg_unreachable();
 }
 
-static const int64 *find_column(const Numbers *columns, int64 leaf) {
-    for (int i = 0; i < columns->count; i += 2)
-        if (columns->values[i] == leaf)
-            return &columns->values[i + 1];
-    return NULL;
-}
-
 // note_leaves looks at partitions that were not there: rows whose stamps have been passed came with an ATTACH.
 void SnapshotCursor::note_leaves(Relation source) {
     const Numbers now = stamped_leaves(RelationGetRelid(source), pipeline_->order_by);
     const bool read = has_seen(&position_.seen) || has_seen(&position_.target);
     for (int i = 0; read && i < now.count; i += 2) {
-        const int64 *before = find_column(&position_.leaves, now.values[i]);
+        const int64 *before = find_mark(&position_.leaves, now.values[i]);
         const Oid leaf = static_cast<Oid>(now.values[i]);
         if (before && *before != now.values[i + 1])
             refuse_column(pipeline_, leaf);
@@ -119,10 +108,9 @@ void SnapshotCursor::note_leaves(Relation source) {
                                   psprintf("pg_catalog.pg_visible_in_snapshot(s.%s, '%s')",
                                            quote_identifier(pipeline_->order_by), seen_text(&position_.seen)));
     }
-    if (now.count == position_.leaves.count &&
-        memcmp(now.values, position_.leaves.values, sizeof(int64) * now.count) == 0)
+    if (same_numbers(&now, &position_.leaves))
         return;
-    MemoryContext before = MemoryContextSwitchTo(memory_);
+    MemoryContext before = MemoryContextSwitchTo(kept_);
     position_.leaves = copy_numbers(&now);
     changed_ = true;
     MemoryContextSwitchTo(before);
@@ -190,10 +178,8 @@ void SnapshotCursor::store(int64 rows) {
     if (rows == 0 && !finished && !changed_ && !is_worth_noting(&position_.seen, &next_.seen))
         return;
     store_arrival_position(pipeline_->id, &next_, rows);
-    MemoryContext before = MemoryContextSwitchTo(memory_);
-    position_ = copy_arrival_position(&next_);
+    keep_arrival_position(&position_, &next_, &kept_);
     changed_ = false;
-    MemoryContextSwitchTo(before);
 }
 
 const char *SnapshotCursor::unread(Relation source) {
@@ -204,7 +190,8 @@ const char *SnapshotCursor::unread(Relation source) {
 Estimate SnapshotCursor::estimate(Relation source) {
     constexpr int most = 10000;
     Estimate estimate{};
-    if (position_.moved || !has_stamp_index(source, pipeline_->order_by))
+    if (position_.moved || !may_select_all(RelationGetRelid(source)) ||
+        !can_describe_stamps(source, pipeline_->order_by, &position_) || !has_stamp_index(source, pipeline_->order_by))
         return estimate;
     estimate.known = true;
     estimate.pending = count_rows(psprintf("SELECT pg_catalog.count(*) FROM (SELECT 1 FROM %s s WHERE %s LIMIT %d) x",
@@ -234,6 +221,8 @@ void SnapshotCursor::seek(Relation source, Jsonb *wanted) {
     refuse_moved(RelationGetRelid(source));
     ArrivalPosition to = position_;
     read_arrival(&to, wanted, "snapshot");
+    if (to.seen.xmax > next_transaction() || to.target.xmax > next_transaction())
+        argument_error("position", "lies ahead of the transactions of this cluster", NULL);
     to.leaves = stamped_leaves(RelationGetRelid(source), pipeline_->order_by);
     const char *unread_now = unread(source);
     const char *unread_then = unread_condition(describe_stamps(source, pipeline_->order_by, &to), &to);

@@ -197,29 +197,52 @@ static const char *column_order(Relation source, AttrNumber column) {
     pg_unreachable();
 }
 
+// stored_column finds a column of a stored key; 0 when it is gone or stands in another order.
 static AttrNumber stored_column(Relation source, const char *column, const char *order) {
     const AttrNumber number = get_attnum(RelationGetRelid(source), column);
-    if (number <= 0 || strcmp(column_order(source, number), order) != 0)
-        lost_key(source, column);
-    return number;
+    return number > 0 && strcmp(column_order(source, number), order) == 0 ? number : InvalidAttrNumber;
 }
 
-// use_position_key takes the columns that the sweep in progress began with.
-static void use_position_key(StampReader *stamps, Relation source, ArrayType *key) {
+// read_stored_key finds the columns of a stored key; `lost` is the first that is not there.
+static int read_stored_key(Relation source, ArrayType *key, AttrNumber *keys, const char **lost) {
     Datum *parts;
     bool *nulls;
     int count = 0;
     if (key)
         deconstruct_array(key, TEXTOID, -1, false, TYPALIGN_INT, &parts, &nulls, &count);
     count /= key_parts;
+    *lost = NULL;
+    for (int i = 0; i < count && !*lost; i++) {
+        const char *column = TextDatumGetCString(parts[i * key_parts]);
+        keys[i] = stored_column(source, column, TextDatumGetCString(parts[i * key_parts + 1]));
+        if (keys[i] == InvalidAttrNumber)
+            *lost = column;
+    }
+    return count;
+}
+
+// use_position_key takes the columns that the sweep in progress began with.
+static void use_position_key(StampReader *stamps, Relation source, ArrayType *key) {
     AttrNumber keys[INDEX_MAX_KEYS];
-    for (int i = 0; i < count; i++)
-        keys[i] = stored_column(source, TextDatumGetCString(parts[i * key_parts]),
-                                TextDatumGetCString(parts[i * key_parts + 1]));
+    const char *lost;
+    const int count = read_stored_key(source, key, keys, &lost);
+    if (lost)
+        lost_key(source, lost);
     const bool same = stamps->key_count >= count && memcmp(stamps->keys, keys, sizeof(AttrNumber) * count) == 0;
     stamps->indexed = stamps->indexed && same;
     stamps->key_count = count;
     memcpy(stamps->keys, keys, sizeof(AttrNumber) * count);
+}
+
+bool can_describe_stamps(Relation source, const char *column, const ArrivalPosition *position) {
+    const AttrNumber stamp = get_attnum(RelationGetRelid(source), column);
+    AttrNumber keys[INDEX_MAX_KEYS];
+    const char *lost = NULL;
+    if (stamp <= 0 || !is_stamp(source, stamp))
+        return false;
+    if (has_seen(&position->target) && position->stamp != 0)
+        (void)read_stored_key(source, position->key, keys, &lost);
+    return !lost;
 }
 
 static void find_key(StampReader *stamps, Relation source, AttrNumber stamp, const ArrivalPosition *position) {

@@ -52,6 +52,8 @@ StampReader *prepare_stamps(Relation source, const char *column, const char *ord
                             const ArrivalPosition *position);
 
 // describe_stamps is a StampReader that reads nothing: for conditions.
+// can_describe_stamps tells whether column and key are there: describe_stamps raises otherwise.
+bool can_describe_stamps(Relation source, const char *column, const ArrivalPosition *position);
 StampReader *describe_stamps(Relation source, const char *column, const ArrivalPosition *position);
 
 // begin_stamps starts a batch at the position; stamps_open opens the next stretch of at most `rows` rows.
