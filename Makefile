@@ -15,8 +15,8 @@ MODULE_big := sluice
 VERSION := $(shell sed -n "s/^default_version *= *'\(.*\)'.*/\1/p" sluice.control 2>/dev/null)
 
 # The C++ sources, src/NAME.cpp: what others stand on comes first.
-ROOMS := bridge names catalog json_text value path mapping document content coercion convert format foreign_key writer \
-	sequence seen arrival leaves source order stamp work_list arrival_index ledger compare shred_plan shred \
+ROOMS := bridge names catalog json_text value path mapping document content coercion convert format foreign_key leaf_buffer keyed replaced writer \
+	sequence seen arrival leaves source order stamp work_list arrival_index ledger compare key_plan shred_plan shred \
 	cursor sequence_cursor snapshot_cursor hash_cursor pipeline rights create_shred position rewind add_arrival run entry module
 
 # The pieces of the install script, src/NAME.sql, in the order in which they run.

@@ -39,13 +39,21 @@ static void check_source_rights(const ShredPlan *plan, Relation source, const ch
     check_select(relation, columns, plan->source_column_count + 1);
 }
 
-static void check_target_rights(const ShredTable *table) {
-    if (pg_class_aclcheck(table->relation, GetUserId(), ACL_INSERT) == ACLCHECK_OK)
+static void check_columns_right(Oid relation, const Bitmapset *columns, AclMode right) {
+    if (pg_class_aclcheck(relation, GetUserId(), right) == ACLCHECK_OK)
         return;
-    for (int column = -1; (column = bms_next_member(table->written, column)) >= 0;)
-        if (pg_attribute_aclcheck(table->relation, column, GetUserId(), ACL_INSERT) != ACLCHECK_OK)
-            aclcheck_error(ACLCHECK_NO_PRIV, get_relkind_objtype(get_rel_relkind(table->relation)),
-                           get_rel_name(table->relation));
+    for (int column = -1; (column = bms_next_member(columns, column)) >= 0;)
+        if (pg_attribute_aclcheck(relation, column, GetUserId(), right) != ACLCHECK_OK)
+            aclcheck_error(ACLCHECK_NO_PRIV, get_relkind_objtype(get_rel_relkind(relation)), get_rel_name(relation));
+}
+
+static void check_target_rights(const ShredTable *table) {
+    check_columns_right(table->relation, table->written, ACL_INSERT);
+    if (table->mode == Mode::Upsert || table->mode == Mode::Merge)
+        check_columns_right(table->relation, table->written, ACL_UPDATE);
+    if (table->mode == Mode::Replace && pg_class_aclcheck(table->relation, GetUserId(), ACL_DELETE) != ACLCHECK_OK)
+        aclcheck_error(ACLCHECK_NO_PRIV, get_relkind_objtype(get_rel_relkind(table->relation)),
+                       get_rel_name(table->relation));
 }
 
 static void check_rights(const ShredPlan *plan, Relation source, const char *document) {
@@ -117,6 +125,7 @@ static void create_shred(FunctionCallInfo fcinfo) {
     check_rights(plan, source, pipeline.document);
     check_new_cursor(&pipeline, source);
     start_cursor(&pipeline, insert_pipeline(&pipeline), source);
+    advise_indexes(plan);
     relation_close(source, NoLock);
 }
 

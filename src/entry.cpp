@@ -60,6 +60,8 @@ Datum sluice_run_batch(PG_FUNCTION_ARGS) {
     nulls[0] = result.run_id == 0;
     values[1] = Int64GetDatum(result.source_rows);
     values[2] = Int64GetDatum(result.inserted);
+    values[3] = Int64GetDatum(result.updated);
+    values[4] = Int64GetDatum(result.deleted);
     values[5] = Int64GetDatum(result.duplicates);
     values[6] = Int64GetDatum(result.too_late);
     return HeapTupleGetDatum(heap_form_tuple(columns, values, nulls));

@@ -12,8 +12,7 @@ void mapping_error(const char *pointer, const char *what, const char *hint) {
     pg_unreachable();
 }
 
-// pointer_to extends a JSON pointer (RFC 6901) by one member.
-static const char *pointer_to(const char *pointer, const char *member) {
+const char *pointer_to(const char *pointer, const char *member) {
     StringInfoData to;
     initStringInfo(&to);
     appendStringInfo(&to, "%s/", pointer);
@@ -55,22 +54,15 @@ static const char *string_of(const Value &value, const char *pointer, const char
     mapping_error(pointer_to(pointer, name), "unknown word", hint);
 }
 
-static void not_yet(const char *pointer, const char *what) {
-    ereport(ERROR,
-            (errcode(ERRCODE_FEATURE_NOT_SUPPORTED), errmsg("%s: %s is not supported by this version", pointer, what)));
-}
-
 // plain_form reads the text of a value: a path or one of the other forms.
 static void plain_form(const char *text, MappedColumn *column, const char *pointer) {
     static const char *const words[] = {"@key", "@index",     "#serial", "#default",
                                         "#run", "#loaded_at", "#hash",   "#rest"};
     constexpr ValueForm forms[] = {ValueForm::Key, ValueForm::Index,    ValueForm::Serial, ValueForm::Default,
-                                   ValueForm::Run, ValueForm::LoadedAt, ValueForm::Hash};
+                                   ValueForm::Run, ValueForm::LoadedAt, ValueForm::Hash,   ValueForm::Rest};
     for (int i = 0; i < static_cast<int>(lengthof(words)); i++) {
         if (strcmp(text, words[i]) != 0)
             continue;
-        if (i >= static_cast<int>(lengthof(forms)))
-            not_yet(pointer, psprintf("\"%s\"", text));
         column->form = forms[i];
         return;
     }
@@ -87,7 +79,7 @@ static void plain_form(const char *text, MappedColumn *column, const char *point
         mapping_error(
             pointer, psprintf("\"%s\" is no value", text),
             "A value is a path ($..., @...), \"@key\", \"@index\", \"parent.column\", \"#serial\", \"#default\", "
-            "\"#run\", \"#loaded_at\", \"#hash\" or \"#source.column\".");
+            "\"#run\", \"#loaded_at\", \"#hash\", \"#rest\" or \"#source.column\".");
     column->form = ValueForm::Path;
     column->path = parse_path(text, pointer);
     if (path_has_each(column->path))
@@ -173,14 +165,85 @@ static void read_columns(const Value &columns, MappedTable *table, const char *p
     }
 }
 
-static void check_mode(const char *mode, const char *pointer) {
-    static const char *const modes[] = {"append", "upsert", "skip", "merge", "replace"};
-    if (strcmp(mode, modes[0]) == 0)
+static const char *const mode_names[] = {"append", "upsert", "skip", "merge", "replace"};
+
+const char *mode_name(Mode mode) { return mode_names[static_cast<int>(mode)]; }
+
+static Mode read_mode(const char *mode, const char *pointer) {
+    for (int i = 0; i < static_cast<int>(lengthof(mode_names)); i++)
+        if (strcmp(mode, mode_names[i]) == 0)
+            return static_cast<Mode>(i);
+    const char *hint = nearest_of(mode, mode_names, lengthof(mode_names));
+    mapping_error(pointer, psprintf("\"%s\" is no mode", mode),
+                  hint ? hint : "Modes are \"append\", \"upsert\", \"skip\", \"merge\" and \"replace\".");
+}
+
+// read_key reads the names of the key's columns: one as a string, or several as an array.
+static void read_key(const Value &value, MappedTable *table, const char *pointer) {
+    if (value.kind == ValueKind::String) {
+        table->key = static_cast<const char **>(palloc(sizeof(char *)));
+        table->key[table->key_count++] = plain_string(value.text, value.length, pointer);
         return;
-    for (const char *known : modes)
-        if (strcmp(mode, known) == 0)
-            not_yet(pointer, psprintf("mode \"%s\"", mode));
-    mapping_error(pointer, psprintf("\"%s\" is no mode", mode), nearest_of(mode, modes, lengthof(modes)));
+    }
+    if (value.kind != ValueKind::Array || value_count(value) == 0)
+        mapping_error(pointer, "\"key\" must be the name of a column or an array of names", NULL);
+    table->key = static_cast<const char **>(palloc(sizeof(char *) * value_count(value)));
+    Walk walk = walk_begin(value);
+    for (Value name; walk_next(&walk, &name);) {
+        const char *column = string_of(name, pointer, "a column of \"key\"");
+        for (int i = 0; i < table->key_count; i++)
+            if (strcmp(table->key[i], column) == 0)
+                mapping_error(pointer, psprintf("column \"%s\" stands twice in the key", column), NULL);
+        table->key[table->key_count++] = column;
+    }
+}
+
+const MappedColumn *mapped_column(const MappedTable *table, const char *name) {
+    for (int i = 0; i < table->column_count; i++)
+        if (strcmp(table->columns[i].name, name) == 0)
+            return &table->columns[i];
+    return NULL;
+}
+
+[[noreturn]] static void unmapped_column(const MappedTable *table, const char *pointer, const char *name) {
+    NearestName nearest = nearest_begin(name);
+    for (int i = 0; i < table->column_count; i++)
+        nearest_offer(&nearest, table->columns[i].name);
+    mapping_error(pointer, psprintf("column \"%s\" is not among \"columns\"", name), nearest_hint(&nearest));
+}
+
+// check_keys looks at what goes together: key, mode and newest_by.
+static void check_keys(const MappedTable *table, const char *pointer) {
+    const bool keyed = table->key_count > 0;
+    for (int i = 0; i < table->key_count; i++) {
+        const MappedColumn *column = mapped_column(table, table->key[i]);
+        if (!column)
+            unmapped_column(table, pointer_to(pointer, "key"), table->key[i]);
+        if (column->form == ValueForm::Serial || column->form == ValueForm::Default)
+            mapping_error(pointer_to(pointer, "key"),
+                          psprintf("column \"%s\" gets a new value with each row: it cannot tell rows that come again",
+                                   table->key[i]),
+                          "The key consists of columns that the document fills.");
+    }
+    if (table->has_mode && keyed && (table->mode == Mode::Append || table->mode == Mode::Replace))
+        mapping_error(pointer_to(pointer, "mode"), psprintf("\"%s\" goes without \"key\"", mode_name(table->mode)), NULL);
+    if (table->has_mode && !keyed && table->mode != Mode::Append && table->mode != Mode::Replace)
+        mapping_error(pointer_to(pointer, "mode"), psprintf("\"%s\" needs a \"key\"", mode_name(table->mode)),
+                      "Name the columns by which a row that comes again is known.");
+    if (table->has_mode && table->mode == Mode::Replace && !table->parent)
+        mapping_error(pointer_to(pointer, "mode"), "\"replace\" is for children of a parent with a key", NULL);
+    if (!table->newest_by)
+        return;
+    const char *newest_by = pointer_to(pointer, "newest_by");
+    if (!keyed)
+        mapping_error(newest_by, "goes with \"key\"", NULL);
+    if (table->has_mode && table->mode == Mode::Skip)
+        mapping_error(newest_by, "means nothing in mode \"skip\": a key that exists stays", NULL);
+    const MappedColumn *column = mapped_column(table, table->newest_by);
+    if (!column)
+        unmapped_column(table, newest_by, table->newest_by);
+    if (column->form == ValueForm::Serial || column->form == ValueForm::Default)
+        mapping_error(newest_by, psprintf("column \"%s\" is not filled by the document", table->newest_by), NULL);
 }
 
 static MappedTable read_table(const char *name, const Value &value, const char *pointer) {
@@ -201,15 +264,21 @@ static MappedTable read_table(const char *name, const Value &value, const char *
             table.each = parse_path(string_of(member, place, "\"each\""), place);
         else if (strcmp(word, "columns") == 0)
             read_columns(member, &table, place);
-        else if (strcmp(word, "key") == 0 || strcmp(word, "newest_by") == 0)
-            not_yet(place, psprintf("\"%s\"", word));
+        else if (strcmp(word, "key") == 0)
+            read_key(member, &table, place);
+        else if (strcmp(word, "newest_by") == 0)
+            table.newest_by = string_of(member, place, "\"newest_by\"");
         else if (strcmp(word, "mode") == 0) {
-            check_mode(string_of(member, place, "\"mode\""), place);
+            table.mode = read_mode(string_of(member, place, "\"mode\""), place);
+            table.has_mode = true;
         } else
             unknown_member(pointer, word, "A table", known, lengthof(known));
     }
     if (!table.columns)
         mapping_error(pointer, "\"columns\" is missing", NULL);
+    if (!table.has_mode)
+        table.mode = table.key_count > 0 ? Mode::Upsert : Mode::Append;
+    check_keys(&table, pointer);
     return table;
 }
 

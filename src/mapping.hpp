@@ -20,7 +20,11 @@ enum class ValueForm : uint8_t {
     LoadedAt,     // "#loaded_at"
     Hash,         // "#hash"
     SourceColumn, // "#source.column"
+    Rest,         // "#rest": what of the item no column and no child table takes
 };
+
+// What becomes of a row whose key is there already; Replace is of children: those of a parent that is delivered again go.
+enum class Mode : uint8_t { Append, Upsert, Skip, Merge, Replace };
 
 struct MappedColumn {
     const char *name;
@@ -43,6 +47,11 @@ struct MappedTable {
     Path each;
     MappedColumn *columns;
     int column_count;
+    const char **key; // names of columns
+    int key_count;
+    bool has_mode; // else the mode follows from the key and the parent
+    Mode mode;
+    const char *newest_by; // name of the column that tells which of two rows of a key is newer, or NULL
 };
 
 struct Mapping {
@@ -52,6 +61,14 @@ struct Mapping {
 
 // read_mapping reads and checks a mapping; it raises 22023 with the JSON pointer of the fault.
 Mapping *read_mapping(const char *text, size_t length);
+
+const char *mode_name(Mode mode);
+
+// pointer_to extends a JSON pointer (RFC 6901) by one member.
+const char *pointer_to(const char *pointer, const char *member);
+
+// mapped_column finds a table's column by name; NULL when the mapping does not fill it.
+const MappedColumn *mapped_column(const MappedTable *table, const char *name);
 
 // mapping_error starts an error at a place of the mapping: `pointer: what`.
 [[noreturn]] void mapping_error(const char *pointer, const char *what, const char *hint);

@@ -42,6 +42,7 @@ extern "C" {
 #include "commands/sequence.h"
 #include "commands/trigger.h"
 #include "common/cryptohash.h"
+#include "common/hashfn.h"
 #include "common/int.h"
 #include "common/sha2.h"
 #include "executor/execPartition.h"
@@ -119,12 +120,51 @@ extern "C" {
 
 namespace sluice {
 
-// exec_insert_index_tuples makes the index entries of one inserted row; it returns the indexes to be checked again later.
-inline List *exec_insert_index_tuples(ResultRelInfo *relation, TupleTableSlot *slot, EState *estate) {
+// Which index entries a version of a row needs: of one written over another on the same page often none, or only those of
+// indexes that summarise (BRIN).
+enum class IndexEntries : uint8_t { None, All, Summarizing };
+
+// exec_insert_index_tuples makes the index entries of one row that was inserted, or written over another one; it returns
+// the indexes to be checked again later.
+inline List *exec_insert_index_tuples(ResultRelInfo *relation, TupleTableSlot *slot, EState *estate, bool update,
+                                      IndexEntries entries = IndexEntries::All) {
 #if PG_VERSION_NUM >= 160000
-    return ExecInsertIndexTuples(relation, slot, estate, false, false, NULL, NIL, false);
+    return ExecInsertIndexTuples(relation, slot, estate, update, false, NULL, NIL,
+                                 entries == IndexEntries::Summarizing);
 #else
-    return ExecInsertIndexTuples(relation, slot, estate, false, false, NULL, NIL);
+    (void)entries;
+    return ExecInsertIndexTuples(relation, slot, estate, update, false, NULL, NIL);
+#endif
+}
+
+// update_tuple writes a new version of the row at `tid`.
+inline TM_Result update_tuple(Relation relation, ItemPointer tid, TupleTableSlot *slot, CommandId command,
+                              Snapshot snapshot, IndexEntries *entries) {
+    TM_FailureData failure;
+    LockTupleMode mode;
+#if PG_VERSION_NUM >= 160000
+    TU_UpdateIndexes update = TU_None;
+    const TM_Result result =
+        table_tuple_update(relation, tid, slot, command, snapshot, InvalidSnapshot, true, &failure, &mode, &update);
+    *entries = update == TU_All ? IndexEntries::All
+               : update == TU_None ? IndexEntries::None
+                                   : IndexEntries::Summarizing;
+#else
+    bool update = false;
+    const TM_Result result =
+        table_tuple_update(relation, tid, slot, command, snapshot, InvalidSnapshot, true, &failure, &mode, &update);
+    *entries = update ? IndexEntries::All : IndexEntries::None;
+#endif
+    return result;
+}
+
+// fire_after_row_update queues the AFTER ROW triggers of an update.
+inline void fire_after_row_update(EState *estate, ResultRelInfo *relation, ItemPointer tid, TupleTableSlot *slot,
+                                  List *recheck, TransitionCaptureState *capture) {
+#if PG_VERSION_NUM >= 150000
+    ExecARUpdateTriggers(estate, relation, NULL, NULL, tid, NULL, slot, recheck, capture, false);
+#else
+    ExecARUpdateTriggers(estate, relation, tid, NULL, slot, recheck, capture);
 #endif
 }
 
@@ -158,14 +198,20 @@ inline TupleConversionMap *root_to_partition_map(ResultRelInfo *relation, EState
 #endif
 }
 
+// partition_to_root_map tells the other way round.
+inline TupleConversionMap *partition_to_root_map(ResultRelInfo *relation) { return ExecGetChildToRootMap(relation); }
+
 // An InsertRangeTable is the range table of INSERTs into several relations at once.
 struct InsertRangeTable {
     List *entries;
     List *permissions;
 };
 
-// add_insert_target adds a relation; `columns` (attribute numbers, offset as the server does) are those to be filled.
-inline void add_insert_target(InsertRangeTable *range, Relation relation, Bitmapset *columns) {
+// add_insert_target adds a relation; `columns` (attribute numbers, offset as the server does) are those to be filled;
+// `updated` those that are written over in rows that are there, which are found by those in `selected`.
+inline void add_insert_target(InsertRangeTable *range, Relation relation, Bitmapset *columns, Bitmapset *updated,
+                              Bitmapset *selected) {
+    const AclMode needed = ACL_INSERT | (updated ? ACL_UPDATE : 0) | (selected ? ACL_SELECT : 0);
     RangeTblEntry *entry = makeNode(RangeTblEntry);
     entry->rtekind = RTE_RELATION;
     entry->relid = RelationGetRelid(relation);
@@ -174,11 +220,15 @@ inline void add_insert_target(InsertRangeTable *range, Relation relation, Bitmap
     range->entries = lappend(range->entries, entry);
 #if PG_VERSION_NUM >= 160000
     RTEPermissionInfo *permission = addRTEPermissionInfo(&range->permissions, entry);
-    permission->requiredPerms = ACL_INSERT;
+    permission->requiredPerms = needed;
     permission->insertedCols = columns;
+    permission->updatedCols = updated;
+    permission->selectedCols = selected;
 #else
-    entry->requiredPerms = ACL_INSERT;
+    entry->requiredPerms = needed;
     entry->insertedCols = columns;
+    entry->updatedCols = updated;
+    entry->selectedCols = selected;
 #endif
 }
 

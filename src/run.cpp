@@ -33,7 +33,7 @@ int keep_runs = 90 * 24 * 60;
 enum class BatchEnd : uint8_t { Idle, More, Last };
 
 struct RunCounts {
-    int64 batches, source_rows, inserted, nulled, duplicates, too_late;
+    int64 batches, source_rows, inserted, updated, deleted, nulled, duplicates, too_late;
 };
 
 struct Run {
@@ -173,8 +173,12 @@ static BatchEnd load_rows(Run *run, int64 limit, RunCounts *counts) {
     Shredder shredder{};
     const int64 rows = read_rows(run, &shredder, limit);
     const bool all = rows < limit;
-    if (shredder.writer)
-        counts->inserted += finish_shredding(&shredder);
+    if (shredder.writer) {
+        const WriterCounts written = finish_shredding(&shredder);
+        counts->inserted += written.inserted;
+        counts->updated += written.updated;
+        counts->deleted += written.deleted;
+    }
     const Skipped skipped = run->cursor->skipped();
     if (!run->run_id && skipped.duplicates + skipped.too_late > 0)
         run->run_id = new_run_id();
@@ -236,14 +240,17 @@ static void record_run(Run *run, const char *status, const char *error) {
     add_int(&parameters, run->counts.duplicates);
     add_int(&parameters, run->counts.too_late);
     add_text(&parameters, run->cursor->show());
+    add_int(&parameters, run->counts.updated);
+    add_int(&parameters, run->counts.deleted);
     if (!run->recorded) {
         catalog_execute("UPDATE sluice.run_log SET status = 'failed', finished_at = pg_catalog.now(), "
                         "error = 'the session ended before the run did; what its batches committed is kept' "
                         "WHERE pipeline_id = $2::int AND status = 'running' AND run_id <> $1",
                         &parameters);
         catalog_execute("INSERT INTO sluice.run_log (run_id, pipeline_id, status, started_at, finished_at, batches, "
-                        "source_rows, inserted, nulled, error, duplicates, too_late, \"position\", rows_total) "
-                        "VALUES ($1, $2::int, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13::jsonb, " ROWS_TOTAL ")",
+                        "source_rows, inserted, nulled, error, duplicates, too_late, \"position\", updated, deleted, "
+                        "rows_total) VALUES ($1, $2::int, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13::jsonb, $14, "
+                        "$15, " ROWS_TOTAL ")",
                         &parameters);
         prune_history(run);
         return;
@@ -253,7 +260,7 @@ static void record_run(Run *run, const char *status, const char *error) {
                      "UPDATE sluice.run_log SET status = $3, started_at = $4, finished_at = $5, batches = $6, "
                      "source_rows = $7, inserted = $8, "
                      "nulled = $9, error = $10, duplicates = $11, too_late = $12, \"position\" = $13::jsonb, "
-                     "rows_total = " ROWS_TOTAL " "
+                     "updated = $14, deleted = $15, rows_total = " ROWS_TOTAL " "
                      "WHERE run_id = $1 AND pipeline_id = $2::int",
                      &parameters);
 }
@@ -563,8 +570,8 @@ RunResult run_pipeline(const char *name, const RunOptions *options, bool atomic)
         reload(run, name);
         run_locked(run);
     }
-    const RunResult result{run->run_id, run->counts.source_rows, run->counts.inserted, run->counts.duplicates,
-                           run->counts.too_late};
+    const RunResult result{run->run_id, run->counts.source_rows, run->counts.inserted, run->counts.updated,
+                           run->counts.deleted, run->counts.duplicates, run->counts.too_late};
     MemoryContextSwitchTo(before);
     MemoryContextDelete(memory);
     return result;

@@ -12,7 +12,7 @@ struct RunOptions {
 };
 
 struct RunResult {
-    int64 run_id, source_rows, inserted, duplicates, too_late;
+    int64 run_id, source_rows, inserted, updated, deleted, duplicates, too_late;
 };
 
 extern int wait_for_writers; // the setting sluice.wait_for_writers, in ms

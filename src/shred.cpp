@@ -193,8 +193,9 @@ static Datum hash_value(Shredder *shredder, bool as_uuid) {
     return PointerGetDatum(value);
 }
 
+// column_value gives a column's value; `absent`, where it matters, whether the document says nothing about it.
 static Datum column_value(Shredder *shredder, const ShredTable *table, ShredColumn *column, const Item &item,
-                          bool *is_null) {
+                          bool *is_null, bool *absent) {
     *is_null = false;
     switch (column->mapped->form) {
     case ValueForm::Parent: {
@@ -213,6 +214,8 @@ static Datum column_value(Shredder *shredder, const ShredTable *table, ShredColu
         return coerce_value(&column->coercion, TimestampTzGetDatum(shredder->loaded_at), is_null);
     default: {
         const Value value = mapped_value(shredder, column->mapped, item);
+        if (absent)
+            *absent = value.kind == ValueKind::Absent;
         if (unlikely(column->mapped->null_on_error))
             return convert_or_null(shredder, column, value, is_null);
         return convert_column(column, value, is_null);
@@ -278,6 +281,32 @@ static void walk_each(Shredder *shredder, int index, int step_number, const Item
         walk_each(shredder, index, step_number + 1, item);
 }
 
+// says_nothing tells whether a document does not so much as name what a child iterates.
+static bool says_nothing(const Path &each, const Item &start) {
+    Value value = start.value;
+    for (int i = 0; i < each.step_count && each.steps[i].kind != StepKind::EachItem &&
+                    each.steps[i].kind != StepKind::EachValue && value.kind != ValueKind::Absent;
+         i++)
+        value = follow_step(each.steps[i], value, start);
+    return value.kind == ValueKind::Absent;
+}
+
+static void walk_child(Shredder *shredder, const ShredTable *table, int index, const Item &item) {
+    const ShredTable *child = &shredder->plan->tables[index];
+    const Path &each = child->mapped->each;
+    Item start = item;
+    if (!each.from_item) {
+        start = Item{};
+        start.value = shredder->document;
+    }
+    if (child->mode == Mode::Replace && table->mapped->key_count > 0) {
+        if (table->mode == Mode::Merge && says_nothing(each, start))
+            return; // they stay
+        writer_replace(shredder->writer, index);
+    }
+    walk_each(shredder, index, 0, start);
+}
+
 static void emit_row(Shredder *shredder, int index, const Item &item) {
     ShredTable *table = &shredder->plan->tables[index];
     CHECK_FOR_INTERRUPTS();
@@ -285,29 +314,30 @@ static void emit_row(Shredder *shredder, int index, const Item &item) {
     for (int i = 0; i < table->column_count; i++) {
         ShredColumn *column = &table->columns[i];
         shredder->column = column;
-        row.values[column->column] = column_value(shredder, table, column, item, &row.nulls[column->column]);
+        row.values[column->column] = column_value(shredder, table, column, item, &row.nulls[column->column],
+                                                  row.absent ? &row.absent[column->column] : NULL);
     }
     shredder->column = NULL;
     shredder->step = INT_MAX;
-    writer_put(shredder->writer, index);
-    for (int i = 0; i < table->child_count; i++) {
-        const ShredTable *child = &shredder->plan->tables[table->children[i]];
-        Item start = item;
-        if (!child->mapped->each.from_item) {
-            start = Item{};
-            start.value = shredder->document;
-        }
-        walk_each(shredder, table->children[i], 0, start);
-    }
+    if (!writer_put(shredder->writer, index))
+        return;
+    for (int i = 0; i < table->child_count; i++)
+        walk_child(shredder, table, table->children[i], item);
+}
+
+static WriterTarget writer_target(const ShredTable *table) {
+    return WriterTarget{table->relation,  table->written, table->returned,  table->parent,    table->links,
+                        table->link_count, table->mode,    table->key_index, table->newest_by, table->references,
+                        table->reference_count};
 }
 
 void begin_shredding(Shredder *shredder) {
     const ShredPlan *plan = shredder->plan;
     WriterTarget *targets = static_cast<WriterTarget *>(palloc(sizeof(WriterTarget) * plan->table_count));
     for (int i = 0; i < plan->table_count; i++)
-        targets[i] = WriterTarget{plan->tables[i].relation, plan->tables[i].written, plan->tables[i].returned,
-                                  plan->tables[i].parent,   plan->tables[i].links,   plan->tables[i].link_count};
-    shredder->writer = writer_begin(targets, plan->table_count, plan->interferes, shredder->cache);
+        targets[i] = writer_target(&plan->tables[i]);
+    shredder->writer =
+        writer_begin(targets, plan->table_count, plan->interferes, shredder->undoable, shredder->cache);
     shredder->row = NULL;
     shredder->nulled = 0;
     shredder->context.callback = error_context;
@@ -325,19 +355,22 @@ void begin_document(Shredder *shredder, const SourceRow *row) {
 
 void shred_document(Shredder *shredder, const Value &document) {
     shredder->document = document;
+    writer_begin_document(shredder->writer);
     Item item{};
     item.value = document;
     for (int i = 0; i < shredder->plan->table_count; i++)
         if (shredder->plan->tables[i].parent < 0)
             walk_each(shredder, i, 0, item);
     shredder->row = NULL;
+    if (!shredder->undoable && writer_wants_flush(shredder->writer))
+        writer_flush(shredder->writer);
 }
 
-int64 finish_shredding(Shredder *shredder) {
-    const int64 inserted = writer_finish(shredder->writer);
+WriterCounts finish_shredding(Shredder *shredder) {
+    const WriterCounts counts = writer_finish(shredder->writer);
     shredder->writer = NULL;
     error_context_stack = shredder->context.previous;
-    return inserted;
+    return counts;
 }
 
 } // namespace sluice

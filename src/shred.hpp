@@ -44,6 +44,11 @@ struct ShredTable {
     Bitmapset *written, *returned;
     ColumnLink *links; // columns that hold a parent's value unchanged
     int link_count;
+    Mode mode;            // settled
+    Oid key_index;        // of a table with a key
+    AttrNumber newest_by; // or 0
+    ColumnLink *references; // mode replace: columns that hold a parent's value, in whatever type
+    int reference_count;
     Place *places;
 };
 
@@ -60,6 +65,13 @@ Oid document_type(Relation source, const char *document);
 
 // plan_shred ties a mapping to its tables; what does not fit raises an error with the place in the mapping.
 ShredPlan *plan_shred(const Mapping *mapping, Relation source);
+
+// plan_modes and plan_keys settle what becomes of rows that come again: after the tables are linked, and planned.
+void plan_modes(ShredPlan *plan);
+void plan_keys(ShredPlan *plan);
+
+// advise_indexes tells of indexes without which replacing rows is slow.
+void advise_indexes(const ShredPlan *plan);
 
 // One source row on its way.
 struct SourceRow {
@@ -81,7 +93,8 @@ struct Shredder {
     void *cursor;
     int64 run_id;
     TimestampTz loaded_at;
-    int64 nulled; // values that became null by "on_error": "null"
+    bool undoable; // documents may have to be forgotten
+    int64 nulled;  // values that became null by "on_error": "null"
     // where it is, for error messages
     const SourceRow *row;
     ContentHash hash; // of the document, once it is known
@@ -96,6 +109,6 @@ struct Shredder {
 void begin_shredding(Shredder *shredder);                      // opens the writer and the error context
 void begin_document(Shredder *shredder, const SourceRow *row); // from here on errors name this row
 void shred_document(Shredder *shredder, const Value &document);
-int64 finish_shredding(Shredder *shredder); // number of rows inserted
+WriterCounts finish_shredding(Shredder *shredder);
 
 } // namespace sluice

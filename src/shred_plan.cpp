@@ -148,7 +148,7 @@ static void check_readable(const MappedColumn *mapped, const MappedTable *parent
     const char generated =
         TupleDescAttr(RelationGetDescr(relation), get_attnum(RelationGetRelid(relation), mapped->other) - 1)
             ->attgenerated;
-    const bool by_query = is_written_by_query(relation);
+    const bool by_query = parent->key_count > 0 ? is_keyed_by_query(relation) : is_written_by_query(relation);
     if (generated && (by_query || generated != ATTRIBUTE_GENERATED_STORED))
         mapping_error(mapped->pointer,
                       psprintf("what %s computes for the generated column \"%s\" cannot be read back", parent->name,
@@ -265,6 +265,9 @@ static void plan_value(ShredPlan *plan, ShredTable *table, ShredColumn *column, 
         column->hash_as_uuid = column->conversion.base == UUIDOID;
         plan_sql_value(plan, column, column->hash_as_uuid ? UUIDOID : BYTEAOID, -1);
         return;
+    case ValueForm::Rest:
+        plan_sql_value(plan, column, JSONBOID, -1);
+        return;
     case ValueForm::Serial:
     case ValueForm::Default:
         pg_unreachable();
@@ -346,8 +349,10 @@ ShredPlan *plan_shred(const Mapping *mapping, Relation source) {
         plan->tables[i].relation = find_table(&mapping->tables[i]);
         refuse_own_source(&mapping->tables[i], plan->tables[i].relation, source);
     }
+    plan_modes(plan);
     for (int i = 0; i < plan->table_count; i++)
         plan_table(plan, &plan->tables[i], source);
+    plan_keys(plan);
     return plan;
 }
 

@@ -1,86 +1,12 @@
 // See writer.hpp. The direct way follows the server's own CopyFrom (commands/copyfrom.c) in what it checks and in which
 // order; where the server's COPY and INSERT differ (domains without default), INSERT is followed.
-#include "writer.hpp"
+#include "writer_state.hpp"
 
 #include "names.hpp"
 
 namespace sluice {
 
 bool test_by_query = false;
-
-constexpr int rows_at_once = 1000;
-constexpr Size bytes_at_once = 64 * 1024;
-constexpr int most_buffers = 32;
-constexpr int64 most_buffered = 16 * rows_at_once; // over all buffers of a batch
-
-// A default evaluated by us: the column's default expression, identity, or the NULL of a domain.
-struct ColumnDefault {
-    int column; // attribute number - 1
-    ExprState *expression;
-    Conversion *domain_null;
-};
-
-// The buffered rows of one leaf table. Between batches it waits in the cache with its slots, and without leaf and bulk.
-struct LeafBuffer {
-    LeafBuffer *next;
-    Oid relation;
-    ResultRelInfo *leaf;
-    BulkInsertState bulk;
-    TupleDesc columns; // a copy: slots of the relation's own would each pin and unpin it
-    TupleTableSlot *slots[rows_at_once];
-    int used;
-    Size bytes;
-};
-
-struct WriterCache {
-    MemoryContext memory;
-    LeafBuffer *idle;
-    int count;
-};
-
-struct Target {
-    Relation relation;
-    ResultRelInfo *root;
-    bool by_query;
-    ColumnDefault *defaults;
-    int default_count;
-    Bitmapset *returned;
-    List *implied;   // foreign keys that hold by construction
-    bool one_by_one; // never buffered
-    bool user_code;  // putting a row runs code of users, which may look at the rows put so far
-    // direct
-    ModifyTableState *state;
-    PartitionTupleRouting *routing;
-    TransitionCaptureState *capture;
-    LeafBuffer *buffers;
-    int buffer_count;
-    LeafBuffer *last; // the buffer of the previous row
-    ResultRelInfo *last_leaf;
-    bool last_buffered;
-    BulkInsertState bulk; // of rows written one by one
-    TupleTableSlot *slot; // the row being filled (not when it is filled in a buffer's slot)
-    TupleTableSlot *filling;
-    // by query
-    int parent; // its rows come first
-    Tuplestorestate *rows;
-    TupleDesc row_type;
-    int *row_columns; // attribute number - 1 of each column of row_type
-    char *insert;
-    // the final values of the last row
-    Datum *values;
-    bool *nulls;
-};
-
-struct Writer {
-    EState *estate;
-    Target *targets;
-    int count;
-    CommandId command;
-    WriterCache *cache;
-    int64 inserted;
-    int64 buffered;
-    Oid flushing;
-};
 
 // ---- opening
 
@@ -117,6 +43,31 @@ bool is_written_by_query(Relation relation) {
     return check_enable_rls(RelationGetRelid(relation), InvalidOid, false) == RLS_ENABLED;
 }
 
+// updates_run_triggers looks for BEFORE UPDATE triggers for each row, of a table or one of its partitions.
+static bool updates_run_triggers(Relation relation) {
+    List *members = find_all_inheritors(RelationGetRelid(relation), AccessShareLock, NULL);
+    ListCell *cell;
+    bool found = false;
+    foreach (cell, members) {
+        Relation member = table_open(lfirst_oid(cell), NoLock);
+        found = found || (member->trigdesc && member->trigdesc->trig_update_before_row);
+        table_close(member, NoLock);
+    }
+    return found;
+}
+
+static bool captures_rows(Relation relation) {
+    const TriggerDesc *triggers = relation->trigdesc;
+    return triggers && (triggers->trig_insert_new_table || triggers->trig_update_old_table || triggers->trig_update_new_table);
+}
+
+bool is_keyed_by_query(Relation relation) {
+    return is_written_by_query(relation) || may_interfere(relation, false) || updates_run_triggers(relation) ||
+           (relation->rd_rel->relkind == RELKIND_PARTITIONED_TABLE && captures_rows(relation));
+}
+
+static bool has_key(Mode mode) { return mode == Mode::Upsert || mode == Mode::Skip || mode == Mode::Merge; }
+
 // plan_defaults prepares the columns that the caller does not fill (by query: only those that children refer to, the
 // INSERT fills the others).
 static void plan_defaults(Target *target, const Bitmapset *written) {
@@ -124,12 +75,14 @@ static void plan_defaults(Target *target, const Bitmapset *written) {
     target->defaults = static_cast<ColumnDefault *>(palloc0(sizeof(ColumnDefault) * columns->natts));
     for (int i = 0; i < columns->natts; i++) {
         Form_pg_attribute column = TupleDescAttr(columns, i);
-        if (column->attisdropped || column->attgenerated || bms_is_member(i + 1, written))
+        const bool filled = bms_is_member(i + 1, written);
+        if (column->attisdropped || column->attgenerated || (filled && target->mode != Mode::Merge))
             continue;
-        if (target->by_query && !bms_is_member(i + 1, target->returned))
+        if (target->by_query && !filled && !bms_is_member(i + 1, target->returned))
             continue;
         ColumnDefault *entry = &target->defaults[target->default_count];
         entry->column = i;
+        entry->when_absent = filled;
         Node *expression = build_column_default(target->relation, i + 1);
         if (expression) {
             Expr *planned = expression_planner(reinterpret_cast<Expr *>(expression));
@@ -144,7 +97,7 @@ static void plan_defaults(Target *target, const Bitmapset *written) {
     }
 }
 
-static bool has_before_row_trigger(const ResultRelInfo *relation) {
+bool has_before_row_trigger(const ResultRelInfo *relation) {
     return relation->ri_TrigDesc && relation->ri_TrigDesc->trig_insert_before_row;
 }
 
@@ -169,6 +122,11 @@ static void open_direct(Writer *writer, Target *target, int index) {
         target->slot = table_slot_create(target->relation, &estate->es_tupleTable);
         target->bulk = GetBulkInsertState();
     }
+    if (!has_key(target->mode))
+        return;
+    target->slot = ExecInitExtraTupleSlot(estate, CreateTupleDescCopy(RelationGetDescr(target->relation)), &TTSOpsVirtual);
+    target->update_capture =
+        MakeTransitionCaptureState(target->relation->trigdesc, RelationGetRelid(target->relation), CMD_UPDATE);
 }
 
 // open_query prepares the INSERT ... SELECT of a target, over the columns that somebody fills here: the caller, or we,
@@ -192,9 +150,14 @@ static void open_query(Target *target, const Bitmapset *written) {
         appendStringInfo(&names, "%s%s", count ? ", " : "", quote_identifier(NameStr(column->attname)));
     }
     const char *list = count > 0 ? psprintf(" (%s)%s", names.data, overriding ? " OVERRIDING SYSTEM VALUE" : "") : "";
-    target->insert = psprintf("INSERT INTO %s%s SELECT %s FROM sluice_rows",
-                              relation_name(RelationGetRelid(target->relation)), list, names.data);
+    target->insert =
+        psprintf("INSERT INTO %s%s%s SELECT %s FROM sluice_rows", relation_name(RelationGetRelid(target->relation)),
+                 has_key(target->mode) ? " AS t" : "", list, names.data);
     target->rows = tuplestore_begin_heap(false, false, work_mem);
+}
+
+static void open_keyed_query(Target *target, EState *estate) {
+    target->slot = ExecInitExtraTupleSlot(estate, CreateTupleDescCopy(RelationGetDescr(target->relation)), &TTSOpsVirtual);
 }
 
 static Bitmapset *permission_columns(const Bitmapset *written) {
@@ -207,17 +170,28 @@ static Bitmapset *permission_columns(const Bitmapset *written) {
 static void open_target(Writer *writer, int index, const WriterTarget *wanted) {
     Target *target = &writer->targets[index];
     TupleDesc columns = RelationGetDescr(target->relation);
+    target->index = index;
+    target->mode = wanted->mode;
     target->parent = wanted->parent;
+    target->written = wanted->written;
     target->returned = bms_copy(wanted->returned);
     target->values = static_cast<Datum *>(palloc0(sizeof(Datum) * columns->natts));
     target->nulls = static_cast<bool *>(palloc(sizeof(bool) * columns->natts));
-    target->by_query = is_written_by_query(target->relation);
+    const bool keyed = has_key(target->mode);
+    target->by_query = keyed ? is_keyed_by_query(target->relation) : is_written_by_query(target->relation);
     target->user_code = may_interfere(target->relation, target->by_query);
+    if (target->mode == Mode::Merge)
+        target->absent = static_cast<bool *>(palloc0(sizeof(bool) * columns->natts));
+    plan_replaced(target, wanted);
     plan_defaults(target, wanted->written);
     if (target->by_query)
         open_query(target, wanted->written);
     else
         open_direct(writer, target, index);
+    if (keyed && target->by_query)
+        open_keyed_query(target, writer->estate);
+    if (keyed)
+        open_keyed(writer, target, wanted);
 }
 
 // stands_alone tells whether a target shares no table with another: triggers are known by their table alone.
@@ -248,10 +222,39 @@ static void imply_foreign_keys(Writer *writer, const WriterTarget *wanted) {
     }
 }
 
-Writer *writer_begin(const WriterTarget *wanted, int count, bool interferes, WriterCache *cache) {
+// key_columns lists the columns by which rows that are there are found.
+static Bitmapset *key_columns(const WriterTarget *wanted) {
+    Relation index = index_open(wanted->key_index, AccessShareLock);
+    Bitmapset *columns = bms_copy(wanted->returned);
+    for (int i = 0; i < IndexRelationGetNumberOfKeyAttributes(index); i++)
+        columns = bms_add_member(columns, index->rd_index->indkey.values[i]);
+    index_close(index, NoLock);
+    if (wanted->newest_by)
+        columns = bms_add_member(columns, wanted->newest_by);
+    return permission_columns(columns);
+}
+
+static void add_target(InsertRangeTable *range, Relation relation, const WriterTarget *wanted) {
+    Bitmapset *columns = permission_columns(wanted->written);
+    const bool updates = wanted->mode == Mode::Upsert || wanted->mode == Mode::Merge;
+    add_insert_target(range, relation, columns, updates ? columns : NULL,
+                      has_key(wanted->mode) ? key_columns(wanted) : NULL);
+}
+
+// fire_statement_triggers fires those of the whole statement; with a key it is an INSERT ... ON CONFLICT, which is both.
+static void fire_before_statement(Writer *writer, Target *target) {
+    ExecBSInsertTriggers(writer->estate, target->root);
+    if (target->mode == Mode::Upsert || target->mode == Mode::Merge)
+        ExecBSUpdateTriggers(writer->estate, target->root);
+}
+
+Writer *writer_begin(const WriterTarget *wanted, int count, bool interferes, bool undoable, WriterCache *cache) {
     Writer *writer = static_cast<Writer *>(palloc0(sizeof(Writer)));
     writer->cache = cache;
     writer->count = count;
+    writer->undoable = undoable;
+    writer->flushing_document = -1;
+    writer->resources = CurrentResourceOwner;
     writer->targets = static_cast<Target *>(palloc0(sizeof(Target) * count));
     writer->estate = CreateExecutorState();
     MemoryContext before = MemoryContextSwitchTo(writer->estate->es_query_cxt);
@@ -260,11 +263,13 @@ Writer *writer_begin(const WriterTarget *wanted, int count, bool interferes, Wri
         Relation relation = writer->targets[i].relation = table_open(wanted[i].relation, RowExclusiveLock);
         if (XactReadOnly && !relation->rd_islocaltemp)
             PreventCommandIfReadOnly("sluice.run");
-        add_insert_target(&range, relation, permission_columns(wanted[i].written));
+        add_target(&range, relation, &wanted[i]);
     }
     init_insert_range_table(writer->estate, &range);
     writer->command = GetCurrentCommandId(true);
     writer->estate->es_output_cid = writer->command;
+    writer->keyed_memory =
+        AllocSetContextCreate(writer->estate->es_query_cxt, "sluice keyed rows", ALLOCSET_DEFAULT_SIZES);
     AfterTriggerBeginQuery();
     for (int i = 0; i < count; i++)
         open_target(writer, i, &wanted[i]);
@@ -272,169 +277,28 @@ Writer *writer_begin(const WriterTarget *wanted, int count, bool interferes, Wri
         imply_foreign_keys(writer, wanted);
     for (int i = 0; i < count; i++)
         if (!writer->targets[i].by_query)
-            ExecBSInsertTriggers(writer->estate, writer->targets[i].root);
+            fire_before_statement(writer, &writer->targets[i]);
     MemoryContextSwitchTo(before);
     return writer;
 }
 
 Oid writer_flushing(const Writer *writer) { return writer->flushing; }
+int64 writer_flushing_document(const Writer *writer) { return writer->flushing_document; }
 
-// ---- buffers
-
-WriterCache *make_writer_cache(MemoryContext memory) {
-    WriterCache *cache = static_cast<WriterCache *>(MemoryContextAllocZero(memory, sizeof(WriterCache)));
-    cache->memory = memory;
-    return cache;
-}
-
-static LeafBuffer *take_idle_buffer(WriterCache *cache, Oid relation) {
-    for (LeafBuffer **link = &cache->idle; *link; link = &(*link)->next) {
-        LeafBuffer *buffer = *link;
-        if (buffer->relation == relation) {
-            *link = buffer->next;
-            cache->count--;
-            return buffer;
-        }
-    }
-    return NULL;
-}
-
-static LeafBuffer *new_buffer(WriterCache *cache, Relation relation) {
-    MemoryContext before = MemoryContextSwitchTo(cache->memory);
-    LeafBuffer *buffer = static_cast<LeafBuffer *>(palloc0(sizeof(LeafBuffer)));
-    buffer->relation = RelationGetRelid(relation);
-    buffer->columns = CreateTupleDescCopyConstr(RelationGetDescr(relation));
-    MemoryContextSwitchTo(before);
-    return buffer;
-}
-
-static LeafBuffer *leaf_buffer(Writer *writer, Target *target, ResultRelInfo *leaf) {
-    if (target->last && target->last->leaf == leaf)
-        return target->last;
-    for (LeafBuffer *buffer = target->buffers; buffer; buffer = buffer->next)
-        if (buffer->leaf == leaf)
-            return buffer;
-    LeafBuffer *buffer = take_idle_buffer(writer->cache, RelationGetRelid(leaf->ri_RelationDesc));
-    if (!buffer)
-        buffer = new_buffer(writer->cache, leaf->ri_RelationDesc);
-    buffer->leaf = leaf;
-    MemoryContext before = MemoryContextSwitchTo(writer->estate->es_query_cxt);
-    buffer->bulk = GetBulkInsertState();
-    MemoryContextSwitchTo(before);
-    if (leaf != target->root)
-        drop_implied_checks(leaf, target->implied);
-    buffer->next = target->buffers;
-    target->buffers = buffer;
-    target->buffer_count++;
-    return buffer;
-}
-
-static TupleTableSlot *free_slot(Writer *writer, LeafBuffer *buffer) {
-    TupleTableSlot *&slot = buffer->slots[buffer->used];
-    if (!slot) {
-        MemoryContext before = MemoryContextSwitchTo(writer->cache->memory);
-        slot = MakeSingleTupleTableSlot(buffer->columns, table_slot_callbacks(buffer->leaf->ri_RelationDesc));
-        MemoryContextSwitchTo(before);
-    }
-    return slot;
-}
-
-static void after_row_insert(Writer *writer, Target *target, ResultRelInfo *leaf, TupleTableSlot *slot) {
-    List *recheck = NIL;
-    if (leaf->ri_NumIndices > 0)
-        recheck = exec_insert_index_tuples(leaf, slot, writer->estate);
-    if (target->capture || (leaf->ri_TrigDesc && leaf->ri_TrigDesc->trig_insert_after_row))
-        ExecARInsertTriggers(writer->estate, leaf, slot, recheck, target->capture);
-    list_free(recheck);
-}
-
-static void flush_buffer(Writer *writer, Target *target, LeafBuffer *buffer) {
-    if (buffer->used == 0)
-        return;
-    CHECK_FOR_INTERRUPTS();
-    writer->flushing = RelationGetRelid(buffer->leaf->ri_RelationDesc);
-    MemoryContext before = MemoryContextSwitchTo(GetPerTupleMemoryContext(writer->estate));
-    table_multi_insert(buffer->leaf->ri_RelationDesc, buffer->slots, buffer->used, writer->command, 0, buffer->bulk);
-    MemoryContextSwitchTo(writer->estate->es_query_cxt);
-    for (int i = 0; i < buffer->used; i++) {
-        after_row_insert(writer, target, buffer->leaf, buffer->slots[i]);
-        ExecClearTuple(buffer->slots[i]);
-        ResetPerTupleExprContext(writer->estate);
-    }
-    MemoryContextSwitchTo(before);
-    writer->buffered -= buffer->used;
-    buffer->used = 0;
-    buffer->bytes = 0;
-    writer->flushing = InvalidOid;
-}
-
-static void flush_target(Writer *writer, Target *target) {
-    for (LeafBuffer *buffer = target->buffers; buffer; buffer = buffer->next)
-        flush_buffer(writer, target, buffer);
-}
-
-// flush_all makes every row put so far visible, before code of the user runs that may look at it.
-static void flush_all(Writer *writer) {
-    if (writer->buffered > 0)
-        for (int i = 0; i < writer->count; i++)
-            flush_target(writer, &writer->targets[i]);
-}
-
-// close_buffer ends the use of a buffer; it waits in the cache for the next batch, or goes when there are many.
-static void close_buffer(Writer *writer, LeafBuffer *buffer) {
-    FreeBulkInsertState(buffer->bulk);
-    table_finish_bulk_insert(buffer->leaf->ri_RelationDesc, 0);
-    buffer->bulk = NULL;
-    buffer->leaf = NULL;
-    if (writer->cache->count < most_buffers) {
-        buffer->next = writer->cache->idle;
-        writer->cache->idle = buffer;
-        writer->cache->count++;
-        return;
-    }
-    for (int i = 0; i < rows_at_once && buffer->slots[i]; i++)
-        ExecDropSingleTupleTableSlot(buffer->slots[i]);
-    FreeTupleDesc(buffer->columns);
-    pfree(buffer);
-}
-
-// limit_buffers closes all but half of the allowed buffers; those opened first are last in the list.
-static void limit_buffers(Writer *writer, Target *target) {
-    int count = 0;
-    for (LeafBuffer **link = &target->buffers; *link;) {
-        LeafBuffer *buffer = *link;
-        if (++count <= most_buffers / 2 || buffer == target->last) {
-            link = &buffer->next;
-            continue;
-        }
-        flush_buffer(writer, target, buffer);
-        *link = buffer->next;
-        target->buffer_count--;
-        close_buffer(writer, buffer);
-    }
-}
-
-static void buffer_row(Writer *writer, Target *target, LeafBuffer *buffer, TupleTableSlot *slot) {
-    ExecMaterializeSlot(slot);
-    buffer->used++;
-    writer->buffered++;
-    buffer->bytes += TTS_IS_BUFFERTUPLE(slot) || TTS_IS_HEAPTUPLE(slot)
-                         ? reinterpret_cast<HeapTupleTableSlot *>(slot)->tuple->t_len
-                         : bytes_at_once / rows_at_once;
-    if (buffer->used >= rows_at_once || buffer->bytes >= bytes_at_once)
-        flush_buffer(writer, target, buffer);
-    if (writer->buffered >= most_buffered)
-        flush_all(writer);
-    if (target->buffer_count > most_buffers)
-        limit_buffers(writer, target);
+void next_command(Writer *writer) {
+    CommandCounterIncrement();
+    writer->command = GetCurrentCommandId(true);
+    writer->estate->es_output_cid = writer->command;
 }
 
 // ---- rows
 
-static void fill_defaults(Writer *writer, Target *target, Datum *values, bool *nulls) {
+void fill_defaults(Writer *writer, Target *target, Datum *values, bool *nulls) {
     ExprContext *context = GetPerTupleExprContext(writer->estate);
     for (int i = 0; i < target->default_count; i++) {
         const ColumnDefault *entry = &target->defaults[i];
+        if (entry->when_absent && !target->absent[entry->column])
+            continue;
         if (entry->expression)
             values[entry->column] = ExecEvalExpr(entry->expression, context, &nulls[entry->column]);
         else
@@ -442,32 +306,52 @@ static void fill_defaults(Writer *writer, Target *target, Datum *values, bool *n
     }
 }
 
+void start_row(Writer *writer, Target *target) {
+    target->filling = target->slot;
+    if (!target->slot) {
+        target->last = leaf_buffer(writer, target, target->root);
+        target->filling = free_slot(writer, target->last);
+    }
+    ExecClearTuple(target->filling);
+}
+
+// A ResourceScope lets what the writer opens live as long as the writer, whatever subtransaction asks it to.
+struct ResourceScope {
+    ResourceOwner before;
+};
+
+static ResourceScope enter_resources(const Writer *writer) {
+    const ResourceScope scope{CurrentResourceOwner};
+    CurrentResourceOwner = writer->resources;
+    return scope;
+}
+
+static void leave_resources(const ResourceScope *scope) { CurrentResourceOwner = scope->before; }
+
 WriterRow writer_row(Writer *writer, int index) {
     Target *target = &writer->targets[index];
     const int count = RelationGetDescr(target->relation)->natts;
+    const ResourceScope resources = enter_resources(writer);
     WriterRow row;
-    if (target->by_query) {
-        row = WriterRow{target->values, target->nulls};
+    if (target->by_query && !target->keyed) {
+        row = WriterRow{target->values, target->nulls, NULL};
     } else {
-        target->filling = target->slot;
-        if (!target->slot) {
-            target->last = leaf_buffer(writer, target, target->root);
-            target->filling = free_slot(writer, target->last);
-        }
-        ExecClearTuple(target->filling);
-        row = WriterRow{target->filling->tts_values, target->filling->tts_isnull};
+        start_row(writer, target);
+        row = WriterRow{target->filling->tts_values, target->filling->tts_isnull, target->absent};
     }
     memset(row.nulls, true, sizeof(bool) * count);
     memset(row.values, 0, sizeof(Datum) * count);
+    if (target->absent)
+        memset(target->absent, false, sizeof(bool) * count);
     if (target->user_code)
         flush_all(writer);
-    fill_defaults(writer, target, row.values, row.nulls);
+    if (!target->keyed) // else only a row that is not there yet gets them
+        fill_defaults(writer, target, row.values, row.nulls);
+    leave_resources(&resources);
     return row;
 }
 
-// keep_returned remembers the final values of the columns that children refer to. `slot` has the leaf's columns; `copy`
-// when its values may go away before the document is done.
-static void keep_returned(Writer *writer, Target *target, ResultRelInfo *leaf, TupleTableSlot *slot, bool copy) {
+void keep_returned(Writer *writer, Target *target, ResultRelInfo *leaf, TupleTableSlot *slot, bool copy) {
     TupleConversionMap *map = leaf != target->root ? root_to_partition_map(leaf, writer->estate) : NULL;
     for (int number = -1; (number = bms_next_member(target->returned, number)) >= 0;) {
         int at = number;
@@ -482,7 +366,7 @@ static void keep_returned(Writer *writer, Target *target, ResultRelInfo *leaf, T
     }
 }
 
-static void put_by_query(Writer *writer, Target *target) {
+void put_by_query(Writer *writer, Target *target) {
     const int count = target->row_type->natts;
     Datum *values = static_cast<Datum *>(palloc(sizeof(Datum) * count));
     bool *nulls = static_cast<bool *>(palloc(sizeof(bool) * count));
@@ -490,12 +374,29 @@ static void put_by_query(Writer *writer, Target *target) {
         values[i] = target->values[target->row_columns[i]];
         nulls[i] = target->nulls[target->row_columns[i]];
     }
-    (void)writer;
-    tuplestore_putvalues(target->rows, target->row_type, values, nulls);
+    if (!writer->undoable) {
+        tuplestore_putvalues(target->rows, target->row_type, values, nulls);
+        return;
+    }
+    MemoryContext before = MemoryContextSwitchTo(writer->estate->es_query_cxt);
+    target->document_rows = lappend(target->document_rows, heap_form_tuple(target->row_type, values, nulls));
+    MemoryContextSwitchTo(before);
+}
+
+static void drop_document_rows(Target *target, bool keep) {
+    ListCell *cell;
+    foreach (cell, target->document_rows) {
+        HeapTuple row = static_cast<HeapTuple>(lfirst(cell));
+        if (keep)
+            tuplestore_puttuple(target->rows, row);
+        heap_freetuple(row);
+    }
+    list_free(target->document_rows);
+    target->document_rows = NIL;
 }
 
 // choose_leaf routes the row in target->filling; it returns the leaf and whether its rows are buffered.
-static ResultRelInfo *choose_leaf(Writer *writer, Target *target, bool *buffered) {
+ResultRelInfo *choose_leaf(Writer *writer, Target *target, bool *buffered) {
     if (!target->routing) {
         *buffered = !target->one_by_one;
         return target->root;
@@ -505,7 +406,8 @@ static ResultRelInfo *choose_leaf(Writer *writer, Target *target, bool *buffered
     if (leaf != target->last_leaf) {
         target->last_buffered = !target->one_by_one && !has_before_row_trigger(leaf) && !leaf->ri_FdwRoutine;
         target->last_leaf = leaf;
-        ReleaseBulkInsertStatePin(target->bulk);
+        if (target->bulk)
+            ReleaseBulkInsertStatePin(target->bulk);
     }
     *buffered = target->last_buffered;
     return leaf;
@@ -514,7 +416,7 @@ static ResultRelInfo *choose_leaf(Writer *writer, Target *target, bool *buffered
 // leaf_slot brings the routed row into the leaf's row type, and into the slot from which it will be written.
 static TupleTableSlot *leaf_slot(Writer *writer, Target *target, ResultRelInfo *leaf, bool buffered) {
     TupleTableSlot *slot = target->filling;
-    if (target->routing) {
+    if (target->slot) {
         TupleConversionMap *map = root_to_partition_map(leaf, writer->estate);
         TupleTableSlot *to = NULL;
         if (buffered) {
@@ -532,7 +434,7 @@ static TupleTableSlot *leaf_slot(Writer *writer, Target *target, ResultRelInfo *
     return slot;
 }
 
-static void check_row(Writer *writer, Target *target, ResultRelInfo *leaf, TupleTableSlot *slot) {
+void check_row(Writer *writer, Target *target, ResultRelInfo *leaf, TupleTableSlot *slot) {
     TupleConstr *constraints = leaf->ri_RelationDesc->rd_att->constr;
     if (constraints && constraints->has_generated_stored)
         ExecComputeStoredGenerated(leaf, writer->estate, slot, CMD_INSERT);
@@ -543,6 +445,7 @@ static void check_row(Writer *writer, Target *target, ResultRelInfo *leaf, Tuple
 }
 
 static void insert_one(Writer *writer, Target *target, ResultRelInfo *leaf, TupleTableSlot *slot) {
+    writer->wrote = true;
     if (leaf->ri_FdwRoutine) {
         slot = leaf->ri_FdwRoutine->ExecForeignInsert(writer->estate, leaf, slot, NULL);
         if (!slot)
@@ -552,11 +455,10 @@ static void insert_one(Writer *writer, Target *target, ResultRelInfo *leaf, Tupl
         table_tuple_insert(leaf->ri_RelationDesc, slot, writer->command, 0, target->bulk);
     }
     after_row_insert(writer, target, leaf, slot);
-    writer->inserted++;
+    writer->counts.inserted++;
 }
 
-static void put_direct(Writer *writer, Target *target, MemoryContext caller) {
-    ExecStoreVirtualTuple(target->filling);
+static void put_in_leaf(Writer *writer, Target *target, MemoryContext caller, KeyedRow *owner) {
     target->filling->tts_tableOid = RelationGetRelid(target->relation);
     bool buffered;
     ResultRelInfo *leaf = choose_leaf(writer, target, &buffered);
@@ -565,6 +467,7 @@ static void put_direct(Writer *writer, Target *target, MemoryContext caller) {
     TupleTableSlot *slot = leaf_slot(writer, target, leaf, buffered);
     bool inserts = true;
     if (!buffered) {
+        writer->wrote = true;
         flush_all(writer);
         if (has_before_row_trigger(leaf))
             inserts = ExecBRInsertTriggers(writer->estate, leaf, slot);
@@ -573,7 +476,7 @@ static void put_direct(Writer *writer, Target *target, MemoryContext caller) {
         check_row(writer, target, leaf, slot);
     MemoryContextSwitchTo(caller);
     TupleConstr *constraints = leaf->ri_RelationDesc->rd_att->constr;
-    const bool copy = !buffered || target->routing || (constraints && constraints->has_generated_stored);
+    const bool copy = !buffered || target->slot || (constraints && constraints->has_generated_stored);
     // A trigger that suppressed the row may have left its slot empty: what was put stays the value.
     if (target->returned)
         keep_returned(writer, target, inserts ? leaf : target->root, inserts ? slot : target->filling, copy);
@@ -584,49 +487,86 @@ static void put_direct(Writer *writer, Target *target, MemoryContext caller) {
         insert_one(writer, target, leaf, slot);
         return;
     }
-    buffer_row(writer, target, target->last, slot);
-    writer->inserted++;
+    buffer_row(writer, target, target->last, slot, owner);
 }
 
-void writer_put(Writer *writer, int index) {
-    Target *target = &writer->targets[index];
-    if (target->by_query) {
-        put_by_query(writer, target);
+void put_new(Writer *writer, Target *target, MemoryContext caller, KeyedRow *owner) {
+    MemoryContext before = MemoryContextSwitchTo(writer->estate->es_query_cxt);
+    put_in_leaf(writer, target, caller, owner);
+    MemoryContextSwitchTo(before);
+}
+
+// put_row puts the row of a target without a key.
+static void put_row(Writer *writer, Target *target, MemoryContext caller) {
+    target->current = target->parent >= 0 ? writer->targets[target->parent].current : NULL;
+    if (target->current)
+        target->current->has_children = true;
+    if (!target->by_query)
+        ExecStoreVirtualTuple(target->filling);
+    if (defer_row(writer, target, caller))
         return;
+    if (target->by_query)
+        put_by_query(writer, target);
+    else
+        put_new(writer, target, caller, target->mode == Mode::Replace ? target->current : NULL);
+}
+
+bool writer_put(Writer *writer, int index) {
+    Target *target = &writer->targets[index];
+    const ResourceScope resources = enter_resources(writer);
+    MemoryContext caller = CurrentMemoryContext;
+    bool counts = true;
+    if (target->keyed) {
+        ExecStoreVirtualTuple(target->filling);
+        MemoryContextSwitchTo(GetPerTupleMemoryContext(writer->estate));
+        counts = put_keyed(writer, target, caller);
+    } else {
+        if (!target->by_query)
+            MemoryContextSwitchTo(writer->estate->es_query_cxt);
+        put_row(writer, target, caller);
     }
-    MemoryContext caller = MemoryContextSwitchTo(writer->estate->es_query_cxt);
-    put_direct(writer, target, caller);
     MemoryContextSwitchTo(caller);
     ResetPerTupleExprContext(writer->estate);
+    leave_resources(&resources);
+    return counts;
 }
 
 WriterRow writer_returned(Writer *writer, int target) {
-    return WriterRow{writer->targets[target].values, writer->targets[target].nulls};
+    return WriterRow{writer->targets[target].values, writer->targets[target].nulls, NULL};
 }
 
 // ---- closing
 
-// insert_by_query uses an SPI connection of its own: the registered relation lives as long as its connection.
+// run_on_rows uses an SPI connection of its own: the registered relation lives as long as its connection.
+void run_on_rows(const char *statement, Tuplestorestate *rows, TupleDesc type) {
+    MemoryContext memory = CurrentMemoryContext;
+    SPI_connect();
+    EphemeralNamedRelation relation = static_cast<EphemeralNamedRelation>(palloc0(sizeof(EphemeralNamedRelationData)));
+    relation->md.name = const_cast<char *>("sluice_rows");
+    relation->md.tupdesc = type;
+    relation->md.enrtype = ENR_NAMED_TUPLESTORE;
+    relation->md.enrtuples = tuplestore_tuple_count(rows);
+    relation->reldata = rows;
+    if (SPI_register_relation(relation) != SPI_OK_REL_REGISTER)
+        elog(ERROR, "could not register the rows of a target");
+    if (SPI_execute(statement, false, 0) < 0)
+        elog(ERROR, "unexpected result of a statement over the rows of a target");
+    const uint64 processed = SPI_processed;
+    SPI_finish();
+    SPI_processed = processed;
+    MemoryContextSwitchTo(memory);
+}
+
 static void insert_by_query(Writer *writer, Target *target) {
-    if (!target->by_query || !target->rows)
+    if (!target->by_query || target->keyed || !target->rows)
         return;
     if (target->parent >= 0)
         insert_by_query(writer, &writer->targets[target->parent]);
-    MemoryContext memory = CurrentMemoryContext;
-    SPI_connect();
-    EphemeralNamedRelation rows = static_cast<EphemeralNamedRelation>(palloc0(sizeof(EphemeralNamedRelationData)));
-    rows->md.name = const_cast<char *>("sluice_rows");
-    rows->md.tupdesc = target->row_type;
-    rows->md.enrtype = ENR_NAMED_TUPLESTORE;
-    rows->md.enrtuples = tuplestore_tuple_count(target->rows);
-    rows->reldata = target->rows;
-    if (SPI_register_relation(rows) != SPI_OK_REL_REGISTER)
-        elog(ERROR, "could not register the rows of a target");
-    if (SPI_execute(target->insert, false, 0) < 0)
-        elog(ERROR, "unexpected result of the INSERT into a target");
-    writer->inserted += SPI_processed;
-    SPI_finish();
-    MemoryContextSwitchTo(memory);
+    drop_document_rows(target, true);
+    writer->flushing = RelationGetRelid(target->relation);
+    run_on_rows(target->insert, target->rows, target->row_type);
+    writer->flushing = InvalidOid;
+    writer->counts.inserted += SPI_processed;
     tuplestore_end(target->rows);
     target->rows = NULL;
 }
@@ -636,6 +576,8 @@ static void finish_target(Writer *writer, Target *target) {
         return;
     if (target->bulk)
         FreeBulkInsertState(target->bulk);
+    if (target->mode == Mode::Upsert || target->mode == Mode::Merge)
+        ExecASUpdateTriggers(writer->estate, target->root, target->update_capture);
     ExecASInsertTriggers(writer->estate, target->root, target->capture);
 }
 
@@ -651,8 +593,8 @@ static void close_target(Writer *writer, Target *target) {
     table_close(target->relation, NoLock);
 }
 
-int64 writer_finish(Writer *writer) {
-    flush_all(writer);
+WriterCounts writer_finish(Writer *writer) {
+    settle_keyed(writer);
     for (int i = 0; i < writer->count; i++)
         insert_by_query(writer, &writer->targets[i]);
     for (int i = 0; i < writer->count; i++)
@@ -660,13 +602,65 @@ int64 writer_finish(Writer *writer) {
     AfterTriggerEndQuery(writer->estate);
     for (int i = 0; i < writer->count; i++)
         close_target(writer, &writer->targets[i]);
+    close_keyed(writer);
     ExecResetTupleTable(writer->estate->es_tupleTable, false);
     ExecCloseResultRelations(writer->estate);
     ExecCloseRangeTableRelations(writer->estate);
-    const int64 inserted = writer->inserted;
+    const WriterCounts counts = writer->counts;
     FreeExecutorState(writer->estate);
     CommandCounterIncrement();
-    return inserted;
+    return counts;
+}
+
+// ---- documents
+
+void writer_begin_document(Writer *writer) {
+    writer->document++;
+    writer->wrote = false;
+    if (!writer->undoable)
+        return;
+    for (int i = 0; i < writer->count; i++)
+        if (writer->targets[i].document_rows)
+            drop_document_rows(&writer->targets[i], true);
+    if (writer->has_keys)
+        mark_keyed(writer);
+}
+
+bool writer_wants_flush(const Writer *writer) {
+    return keeps_much(writer) || (writer->undoable && is_half_full(writer));
+}
+
+void writer_flush(Writer *writer) {
+    const int64 document = writer->document;
+    if (keeps_much(writer))
+        settle_keyed(writer);
+    else
+        flush_all(writer);
+    writer->document = document;
+    writer->wrote = false;
+}
+
+bool writer_wrote(const Writer *writer) { return writer->wrote; }
+
+void writer_forget_document(Writer *writer) {
+    forget_buffered(writer);
+    for (int i = 0; i < writer->count; i++)
+        drop_document_rows(&writer->targets[i], false);
+    if (writer->has_keys)
+        forget_keyed(writer);
+}
+
+void writer_abandon(Writer *writer) {
+    for (int i = 0; i < writer->count; i++)
+        for (LeafBuffer *buffer = writer->targets[i].buffers, *next; buffer; buffer = next) {
+            next = buffer->next;
+            for (int row = 0; row < rows_at_once && buffer->slots[row]; row++)
+                ExecClearTuple(buffer->slots[row]);
+            buffer->used = 0;
+            buffer->bytes = 0;
+            buffer->bulk = NULL; // its pin went with the subtransaction
+            close_buffer(writer, buffer);
+        }
 }
 
 } // namespace sluice

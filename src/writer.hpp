@@ -7,6 +7,8 @@
 //     row by row, after all rows put before; so are foreign partitions.
 //   - by query: foreign tables, views, tables with rules or with row-level security that applies to the owner, and tables
 //     that another extension plans for (Citus) collect their rows in a tuplestore; an INSERT ... SELECT writes it.
+// Targets with a key find out for each row whether its key is there (keyed.cpp); those with BEFORE triggers or code of users
+// in the way do it by query, too: INSERT ... ON CONFLICT.
 // Either way the results are those of INSERT: defaults, identity, generated columns, checks, routing, triggers.
 //
 // AFTER triggers (foreign keys among them) of direct targets fire in writer_finish, when all rows of all targets are
@@ -17,6 +19,7 @@
 
 #include "convert.hpp"
 #include "foreign_key.hpp"
+#include "mapping.hpp"
 
 namespace sluice {
 
@@ -30,37 +33,68 @@ struct WriterTarget {
     int parent;          // the target whose rows this one's rows refer to, or -1
     const ColumnLink *links;
     int link_count;
+    Mode mode;
+    Oid key_index;        // unique, over the key; of modes with a key
+    AttrNumber newest_by; // or 0
+    const ColumnLink *references; // mode replace: the columns by which its rows refer to their parent
+    int reference_count;
+};
+
+struct WriterCounts {
+    int64 inserted, updated, deleted;
 };
 
 // What one table of a batch looks like to the caller.
 struct WriterRow {
     Datum *values; // of the whole row, by attribute number - 1; defaults are there already
     bool *nulls;
+    bool *absent; // mode merge: set it for a column that is to stay as it is; else NULL
 };
 
 // A WriterCache keeps buffers from one batch to the next, as long as no relation changes; it goes with its memory context.
 WriterCache *make_writer_cache(MemoryContext memory);
 
 // writer_begin opens a batch. `interferes`: between the rows the caller runs code of users that could change what was put.
-Writer *writer_begin(const WriterTarget *targets, int count, bool interferes, WriterCache *cache);
+// `undoable`: documents may have to be forgotten, see below.
+Writer *writer_begin(const WriterTarget *targets, int count, bool interferes, bool undoable, WriterCache *cache);
 
 // writer_row gives the next row of a target to fill, its defaults evaluated. Values need to live until writer_put returns.
 WriterRow writer_row(Writer *writer, int target);
 
 // writer_put writes (or buffers) the row. Afterwards writer_returned gives the final values of the `returned` columns
 // (after BEFORE triggers and generated columns), allocated in CurrentMemoryContext where they had to be copied.
-void writer_put(Writer *writer, int target);
+// It tells whether the row counts: one that stays away because of its key brings no children.
+bool writer_put(Writer *writer, int target);
 WriterRow writer_returned(Writer *writer, int target);
 
-// writer_finish writes all that is buffered, fires the AFTER triggers and closes; it returns the number of rows inserted.
-int64 writer_finish(Writer *writer);
+// writer_replace says that the children of the last row of their parent come now, all of them: those that it had go.
+void writer_replace(Writer *writer, int target);
 
-// writer_flushing names the table into which buffered rows are being written at this moment (for error contexts).
+// writer_finish writes all that is buffered, fires the AFTER triggers and closes.
+WriterCounts writer_finish(Writer *writer);
+
+// writer_flushing names the table into which buffered rows are being written at this moment (for error contexts);
+// writer_flushing_document tells of which document, counted from 1, that row is: -1 if it cannot be told.
 Oid writer_flushing(const Writer *writer);
+int64 writer_flushing_document(const Writer *writer);
+
+// Documents: what a document put can be forgotten as long as nothing of it was written (writer_wrote); an undoable writer
+// writes between documents (writer_flush, when writer_wants_flush) rather than within them.
+void writer_begin_document(Writer *writer);
+bool writer_wants_flush(const Writer *writer);
+void writer_flush(Writer *writer);
+bool writer_wrote(const Writer *writer); // since writer_begin_document or writer_flush
+void writer_forget_document(Writer *writer);
+
+// writer_abandon gives back what outlives a writer whose subtransaction was rolled back.
+void writer_abandon(Writer *writer);
 
 // is_written_by_query tells which way a relation is written for the current user. By query, what its triggers and rules
 // make of a row cannot be read back.
 bool is_written_by_query(Relation relation);
+
+// is_keyed_by_query tells the same of a target with a key.
+bool is_keyed_by_query(Relation relation);
 
 // test_by_query (the setting sluice.test_by_query) sends every target the second way.
 extern bool test_by_query;

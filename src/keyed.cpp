@@ -1,0 +1,789 @@
+// Keyed rows: targets in which a row with the same key may be there already (modes upsert, skip and merge).
+//
+// A batch remembers each key that it met. The first time a key comes, the table is asked for it: by a scan of the unique
+// index, kept open over the batch, under a snapshot of the batch's own (by query: by a SELECT ... FOR NO KEY UPDATE).
+// From then on the batch knows the row: what comes later lays itself over what it knows, so that each row is written
+// once, however often its key came. A new row goes the way of all new rows, into the buffer of its table; what changes a
+// row that is there waits, and is written in the order in which the rows lie, when the batch ends (or its memory is full).
+//
+// Nothing is locked between the look and the write. Where another transaction wrote the same key meanwhile, the write
+// finds out (the row has changed, or the unique index refuses the new one) and the batch is done again; run.cpp and
+// chunk.cpp see to that.
+//
+// The rows of a parent that was delivered before are replaced: see replaced.cpp. What lies in buffers of an earlier
+// delivery in the same batch is known by its version, and left out when the buffer is written.
+#include "writer_state.hpp"
+
+#include "names.hpp"
+
+namespace sluice {
+
+constexpr Size most_kept = 64 * 1024 * 1024;
+
+// How one leaf table is asked for a key.
+struct LeafProbe {
+    LeafProbe *next;
+    ResultRelInfo *leaf;
+    Relation index;
+    IndexScanDesc scan;
+    ScanKeyData *keys;
+    TupleTableSlot *found; // the row as it lies there
+    TupleTableSlot *fresh; // the row as it shall be
+};
+
+struct Keyed {
+    int count;
+    AttrNumber *columns; // of the key, in the order of the index
+    FmgrInfo *hash, *equal;
+    Oid *collations;
+    Oid index;
+    AttrNumber newest_by; // 0: what comes later is newer
+    FmgrInfo newest_order;
+    Oid newest_collation;
+    int returned_count;
+    KeyedRow **buckets; // by hash, chained
+    uint32 size;
+    KeyedRow **rows; // in the order in which they came
+    int row_count, row_room;
+    LeafProbe *probes, *last;
+    TupleTableSlot *known; // a row that the batch knows, of the root's row type
+    SPIPlanPtr find;       // by query
+    char *write;
+};
+
+static Size row_size(const Writer *writer) { return offsetof(KeyedRow, versions) + sizeof(uint32) * writer->count; }
+
+bool is_superseded(const KeyedRow *owner, int target, uint32 version) { return owner->versions[target] != version; }
+uint32 current_version(const KeyedRow *owner, int target) { return owner->versions[target]; }
+
+// ---- opening
+
+static void plan_key(Keyed *keyed, Relation relation, Oid index_oid) {
+    Relation index = index_open(index_oid, AccessShareLock);
+    const int count = keyed->count = IndexRelationGetNumberOfKeyAttributes(index);
+    keyed->columns = static_cast<AttrNumber *>(palloc(sizeof(AttrNumber) * count));
+    keyed->hash = static_cast<FmgrInfo *>(palloc(sizeof(FmgrInfo) * count));
+    keyed->equal = static_cast<FmgrInfo *>(palloc(sizeof(FmgrInfo) * count));
+    keyed->collations = static_cast<Oid *>(palloc(sizeof(Oid) * count));
+    for (int i = 0; i < count; i++) {
+        keyed->columns[i] = index->rd_index->indkey.values[i];
+        keyed->collations[i] = index->rd_indcollation[i];
+        const Oid type = getBaseType(TupleDescAttr(RelationGetDescr(relation), keyed->columns[i] - 1)->atttypid);
+        fmgr_info_copy(&keyed->hash[i], &lookup_type_cache(type, TYPECACHE_HASH_PROC_FINFO)->hash_proc_finfo,
+                       CurrentMemoryContext);
+        const Oid equal = get_opfamily_member(index->rd_opfamily[i], index->rd_opcintype[i], index->rd_opcintype[i],
+                                              BTEqualStrategyNumber);
+        fmgr_info(get_opcode(equal), &keyed->equal[i]);
+    }
+    index_close(index, NoLock);
+}
+
+static void plan_newest(Keyed *keyed, Relation relation, AttrNumber column) {
+    keyed->newest_by = column;
+    if (column == 0)
+        return;
+    Form_pg_attribute attribute = TupleDescAttr(RelationGetDescr(relation), column - 1);
+    TypeCacheEntry *type = lookup_type_cache(getBaseType(attribute->atttypid), TYPECACHE_CMP_PROC_FINFO);
+    fmgr_info_copy(&keyed->newest_order, &type->cmp_proc_finfo, CurrentMemoryContext);
+    keyed->newest_collation = attribute->attcollation;
+}
+
+static bool is_key(const Keyed *keyed, int number) {
+    for (int i = 0; i < keyed->count; i++)
+        if (keyed->columns[i] == number)
+            return true;
+    return false;
+}
+
+// plan_query writes the statements of a target by query: how a key is asked for, and how rows are written.
+static void plan_query(Target *target) {
+    Keyed *keyed = target->keyed;
+    TupleDesc columns = RelationGetDescr(target->relation);
+    StringInfoData names, conditions, keys, sets, old, fresh;
+    initStringInfo(&names);
+    initStringInfo(&conditions);
+    initStringInfo(&keys);
+    initStringInfo(&sets);
+    initStringInfo(&old);
+    initStringInfo(&fresh);
+    Oid *types = static_cast<Oid *>(palloc(sizeof(Oid) * keyed->count));
+    for (int i = 0; i < keyed->count; i++) {
+        Form_pg_attribute column = TupleDescAttr(columns, keyed->columns[i] - 1);
+        const char *name = quote_identifier(NameStr(column->attname));
+        types[i] = column->atttypid;
+        appendStringInfo(&conditions, "%st.%s = $%d", i ? " AND " : "", name, i + 1);
+        appendStringInfo(&keys, "%s%s", i ? ", " : "", name);
+    }
+    bool comparable = true;
+    for (int i = 0; i < target->row_type->natts; i++) {
+        Form_pg_attribute column = TupleDescAttr(columns, target->row_columns[i]);
+        const char *name = quote_identifier(NameStr(column->attname));
+        appendStringInfo(&names, "%st.%s", i ? ", " : "", name);
+        if (is_key(keyed, column->attnum) || !bms_is_member(column->attnum, target->written))
+            continue;
+        const char *comma = sets.len ? ", " : "";
+        appendStringInfo(&sets, "%s%s = excluded.%s", comma, name, name);
+        appendStringInfo(&old, "%st.%s", comma, name);
+        appendStringInfo(&fresh, "%sexcluded.%s", comma, name);
+        comparable = comparable && OidIsValid(lookup_type_cache(column->atttypid, TYPECACHE_EQ_OPR)->eq_opr);
+    }
+    const char *relation = relation_name(RelationGetRelid(target->relation));
+    const bool skips = target->mode == Mode::Skip || sets.len == 0;
+    const char *find = psprintf("SELECT %s FROM %s t WHERE %s%s", names.data, relation, conditions.data,
+                                skips ? "" : " FOR NO KEY UPDATE");
+    keyed->find = SPI_prepare(find, keyed->count, types);
+    if (!keyed->find)
+        elog(ERROR, "could not plan the look-up of a key: %s", SPI_result_code_string(SPI_result));
+    const char *where = comparable ? psprintf(" WHERE ROW(%s) IS DISTINCT FROM ROW(%s)", old.data, fresh.data) : "";
+    keyed->write = psprintf("%s ON CONFLICT (%s) DO %s", target->insert, keys.data,
+                            skips ? "NOTHING" : psprintf("UPDATE SET %s%s", sets.data, where));
+}
+
+void open_keyed(Writer *writer, Target *target, const WriterTarget *wanted) {
+    Keyed *keyed = target->keyed = static_cast<Keyed *>(palloc0(sizeof(Keyed)));
+    plan_key(keyed, target->relation, wanted->key_index);
+    plan_newest(keyed, target->relation, wanted->newest_by);
+    keyed->index = wanted->key_index;
+    keyed->returned_count = bms_num_members(target->returned);
+    keyed->size = 1024;
+    keyed->buckets = static_cast<KeyedRow **>(palloc0(sizeof(KeyedRow *) * keyed->size));
+    keyed->known = MakeSingleTupleTableSlot(CreateTupleDescCopy(RelationGetDescr(target->relation)), &TTSOpsVirtual);
+    writer->has_keys = true;
+    if (target->by_query) {
+        MemoryContext memory = CurrentMemoryContext; // SPI leaves its own behind
+        plan_query(target);
+        MemoryContextSwitchTo(memory);
+    }
+}
+
+// leaf_index finds the leaf's part of the key's index.
+static Relation leaf_index(const Keyed *keyed, const ResultRelInfo *leaf) {
+    for (int i = 0; i < leaf->ri_NumIndices; i++) {
+        Relation index = leaf->ri_IndexRelationDescs[i];
+        if (RelationGetRelid(index) == keyed->index ||
+            (index->rd_rel->relispartition &&
+             list_member_oid(get_partition_ancestors(RelationGetRelid(index)), keyed->index)))
+            return index;
+    }
+    elog(ERROR, "partition %s has no part of index %u", relation_name(RelationGetRelid(leaf->ri_RelationDesc)),
+         keyed->index);
+}
+
+static void plan_scan_keys(const Keyed *keyed, LeafProbe *probe) {
+    probe->keys = static_cast<ScanKey>(palloc0(sizeof(ScanKeyData) * keyed->count));
+    for (int i = 0; i < keyed->count; i++)
+        ScanKeyEntryInitialize(&probe->keys[i], 0, i + 1, BTEqualStrategyNumber, probe->index->rd_opcintype[i],
+                               keyed->collations[i], keyed->equal[i].fn_oid, 0);
+}
+
+static LeafProbe *leaf_probe(Writer *writer, Keyed *keyed, ResultRelInfo *leaf) {
+    if (keyed->last && keyed->last->leaf == leaf)
+        return keyed->last;
+    for (LeafProbe *probe = keyed->probes; probe; probe = probe->next)
+        if (probe->leaf == leaf)
+            return keyed->last = probe;
+    MemoryContext before = MemoryContextSwitchTo(writer->estate->es_query_cxt);
+    LeafProbe *probe = static_cast<LeafProbe *>(palloc0(sizeof(LeafProbe)));
+    probe->leaf = leaf;
+    probe->index = leaf_index(keyed, leaf);
+    plan_scan_keys(keyed, probe);
+    probe->found = table_slot_create(leaf->ri_RelationDesc, &writer->estate->es_tupleTable);
+    probe->fresh = MakeSingleTupleTableSlot(CreateTupleDescCopyConstr(RelationGetDescr(leaf->ri_RelationDesc)),
+                                            &TTSOpsHeapTuple);
+    probe->next = keyed->probes;
+    (void)partition_to_root_map(leaf); // made here, where it stays
+    MemoryContextSwitchTo(before);
+    return keyed->last = keyed->probes = probe;
+}
+
+static void end_scans(Writer *writer) {
+    for (int i = 0; i < writer->count; i++)
+        for (LeafProbe *probe = writer->targets[i].keyed ? writer->targets[i].keyed->probes : NULL; probe;
+             probe = probe->next) {
+            ExecClearTuple(probe->found);
+            if (probe->scan)
+                index_endscan(probe->scan);
+            probe->scan = NULL;
+        }
+    if (writer->snapshot)
+        UnregisterSnapshot(writer->snapshot);
+    writer->snapshot = NULL;
+}
+
+// ---- keys
+
+static uint32 hash_key(Keyed *keyed, const Datum *values) {
+    uint32 hash = 0;
+    for (int i = 0; i < keyed->count; i++)
+        hash = hash_combine(hash, DatumGetUInt32(FunctionCall1Coll(&keyed->hash[i], keyed->collations[i],
+                                                                   values[keyed->columns[i] - 1])));
+    return hash;
+}
+
+static bool is_same_key(Keyed *keyed, const KeyedRow *row, const Datum *values) {
+    for (int i = 0; i < keyed->count; i++)
+        if (!DatumGetBool(FunctionCall2Coll(&keyed->equal[i], keyed->collations[i], row->key[i],
+                                            values[keyed->columns[i] - 1])))
+            return false;
+    return true;
+}
+
+static KeyedRow *find_row(Keyed *keyed, uint32 hash, const Datum *values) {
+    for (KeyedRow *row = keyed->buckets[hash & (keyed->size - 1)]; row; row = row->chain)
+        if (row->hash == hash && is_same_key(keyed, row, values))
+            return row;
+    return NULL;
+}
+
+static void link_row(Keyed *keyed, KeyedRow *row) {
+    KeyedRow **bucket = &keyed->buckets[row->hash & (keyed->size - 1)];
+    row->chain = *bucket;
+    *bucket = row;
+}
+
+static void grow_keyed(Writer *writer, Keyed *keyed) {
+    if (keyed->row_count == keyed->row_room) {
+        keyed->row_room = keyed->row_room ? keyed->row_room * 2 : 1024;
+        const Size size = sizeof(KeyedRow *) * keyed->row_room;
+        keyed->rows = static_cast<KeyedRow **>(keyed->rows ? repalloc_huge(keyed->rows, size)
+                                                           : MemoryContextAlloc(writer->estate->es_query_cxt, size));
+    }
+    if (static_cast<uint32>(keyed->row_count) < keyed->size)
+        return;
+    pfree(keyed->buckets);
+    keyed->size *= 2;
+    keyed->buckets = static_cast<KeyedRow **>(MemoryContextAllocExtended(
+        writer->estate->es_query_cxt, sizeof(KeyedRow *) * keyed->size, MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO));
+    for (int i = 0; i < keyed->row_count; i++)
+        link_row(keyed, keyed->rows[i]);
+}
+
+static Datum keep_datum(Writer *writer, Form_pg_attribute column, Datum value) {
+    MemoryContext before = MemoryContextSwitchTo(writer->keyed_memory);
+    const Datum copy = datumCopy(value, column->attbyval, column->attlen);
+    MemoryContextSwitchTo(before);
+    return copy;
+}
+
+static KeyedRow *add_row(Writer *writer, Target *target, uint32 hash, const Datum *values) {
+    Keyed *keyed = target->keyed;
+    grow_keyed(writer, keyed);
+    KeyedRow *row = static_cast<KeyedRow *>(MemoryContextAllocZero(writer->keyed_memory, row_size(writer)));
+    row->hash = hash;
+    row->born = row->document = writer->document;
+    row->key = static_cast<Datum *>(MemoryContextAlloc(writer->keyed_memory, sizeof(Datum) * keyed->count));
+    for (int i = 0; i < keyed->count; i++)
+        row->key[i] = keep_datum(writer, TupleDescAttr(RelationGetDescr(target->relation), keyed->columns[i] - 1),
+                                 values[keyed->columns[i] - 1]);
+    keyed->rows[keyed->row_count++] = row;
+    link_row(keyed, row);
+    return row;
+}
+
+// touch_row notes that the document in progress changes what the batch knows of a row.
+static void touch_row(Writer *writer, KeyedRow *row) {
+    if (row->document == writer->document)
+        return;
+    if (writer->undoable) {
+        row->saved = static_cast<KeyedRow *>(MemoryContextAlloc(writer->keyed_memory, row_size(writer)));
+        memcpy(row->saved, row, row_size(writer));
+        row->next_touched = writer->touched;
+        writer->touched = row;
+    }
+    row->document = writer->document;
+}
+
+// ---- what is known of a row
+
+// to_root brings a leaf's row into the root's row type; the result is good as long as the slot is.
+static TupleTableSlot *to_root(Target *target, ResultRelInfo *leaf, TupleTableSlot *slot) {
+    TupleConversionMap *map = leaf && leaf != target->root ? partition_to_root_map(leaf) : NULL;
+    if (map)
+        slot = execute_attr_map_slot(map->attrMap, slot, target->keyed->known);
+    slot_getallattrs(slot);
+    return slot;
+}
+
+static bool probe_table(Writer *writer, Target *target, KeyedRow *row) {
+    Keyed *keyed = target->keyed;
+    bool buffered;
+    row->leaf = choose_leaf(writer, target, &buffered);
+    LeafProbe *probe = leaf_probe(writer, keyed, row->leaf);
+    if (!writer->snapshot)
+        writer->snapshot = RegisterSnapshot(GetLatestSnapshot());
+    if (!probe->scan) {
+        MemoryContext before = MemoryContextSwitchTo(writer->estate->es_query_cxt);
+        probe->scan = begin_index_scan(row->leaf->ri_RelationDesc, probe->index, writer->snapshot, keyed->count);
+        MemoryContextSwitchTo(before);
+    }
+    for (int i = 0; i < keyed->count; i++)
+        probe->keys[i].sk_argument = row->key[i];
+    index_rescan(probe->scan, probe->keys, keyed->count, NULL, 0);
+    if (!index_getnext_slot(probe->scan, ForwardScanDirection, probe->found))
+        return false;
+    row->tid = probe->found->tts_tid;
+    row->existed = row->in_table = true;
+    return true;
+}
+
+// store_known fills the slot of what is known from the columns of a target by query.
+static void store_known(Target *target, HeapTuple tuple, TupleDesc type) {
+    TupleTableSlot *known = ExecClearTuple(target->keyed->known);
+    memset(known->tts_isnull, true, sizeof(bool) * known->tts_tupleDescriptor->natts);
+    for (int i = 0; i < target->row_type->natts; i++) {
+        const int column = target->row_columns[i];
+        known->tts_values[column] = heap_getattr(tuple, i + 1, type, &known->tts_isnull[column]);
+    }
+    ExecStoreVirtualTuple(known);
+}
+
+// probe_by_query asks for a key by SQL, and locks what it finds.
+static bool probe_by_query(Writer *writer, Target *target, KeyedRow *row) {
+    writer->wrote = true;
+    MemoryContext memory = CurrentMemoryContext; // SPI leaves its own behind
+    if (SPI_execute_plan(target->keyed->find, row->key, NULL, false, 1) != SPI_OK_SELECT)
+        elog(ERROR, "unexpected result of the look-up of a key");
+    MemoryContextSwitchTo(memory);
+    const bool found = SPI_processed > 0;
+    if (found) {
+        MemoryContextSwitchTo(writer->keyed_memory);
+        HeapTuple copy = heap_copytuple(SPI_tuptable->vals[0]);
+        MemoryContextSwitchTo(memory);
+        store_known(target, copy, SPI_tuptable->tupdesc);
+        row->existed = true;
+        MemoryContextSwitchTo(writer->keyed_memory);
+        row->pending = ExecCopySlotHeapTuple(target->keyed->known);
+        MemoryContextSwitchTo(memory);
+    }
+    SPI_freetuptable(SPI_tuptable);
+    return found;
+}
+
+// known_row gives what the batch knows of a row that it met before, of the root's row type.
+static TupleTableSlot *known_row(Writer *writer, Target *target, KeyedRow *row) {
+    Keyed *keyed = target->keyed;
+    if (target->by_query) {
+        ExecClearTuple(keyed->known);
+        heap_deform_tuple(row->pending, keyed->known->tts_tupleDescriptor, keyed->known->tts_values,
+                          keyed->known->tts_isnull);
+        return ExecStoreVirtualTuple(keyed->known);
+    }
+    if (row->buffer)
+        return to_root(target, row->leaf, row->buffer->slots[row->at]);
+    LeafProbe *probe = leaf_probe(writer, keyed, row->leaf);
+    if (row->pending) {
+        ExecForceStoreHeapTuple(row->pending, probe->fresh, false);
+        return to_root(target, row->leaf, probe->fresh);
+    }
+    if (!table_tuple_fetch_row_version(row->leaf->ri_RelationDesc, &row->tid, SnapshotAny, probe->found))
+        elog(ERROR, "a row of %s that was just written is gone", relation_name(RelationGetRelid(target->relation)));
+    return to_root(target, row->leaf, probe->found);
+}
+
+// ---- what becomes of the row being put
+
+static void check_key(const Target *target, const bool *nulls) {
+    const Keyed *keyed = target->keyed;
+    for (int i = 0; i < keyed->count; i++) {
+        if (!nulls[keyed->columns[i] - 1])
+            continue;
+        const char *name = NameStr(TupleDescAttr(RelationGetDescr(target->relation), keyed->columns[i] - 1)->attname);
+        ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+                        errmsg("column \"%s\" of the key of %s is null", name,
+                               relation_name(RelationGetRelid(target->relation))),
+                        errdetail("A row without a key cannot be found when it comes again."),
+                        errtablecol(target->relation, keyed->columns[i])));
+    }
+}
+
+static bool is_left_alone(const Target *target, int column) {
+    return !bms_is_member(column + 1, target->written) || (target->absent && target->absent[column]);
+}
+
+// is_older compares by newest_by; null is older than anything.
+static bool is_older(Keyed *keyed, const TupleTableSlot *fresh, const TupleTableSlot *known) {
+    const int column = keyed->newest_by - 1;
+    if (column < 0 || known->tts_isnull[column])
+        return false;
+    return fresh->tts_isnull[column] ||
+           DatumGetInt32(FunctionCall2Coll(&keyed->newest_order, keyed->newest_collation, fresh->tts_values[column],
+                                           known->tts_values[column])) < 0;
+}
+
+// lay_over fills what the document leaves alone from what is known; it tells whether anything changes.
+static bool lay_over(Target *target, TupleTableSlot *fresh, const TupleTableSlot *known) {
+    TupleDesc columns = RelationGetDescr(target->relation);
+    bool changed = false;
+    for (int i = 0; i < columns->natts; i++) {
+        Form_pg_attribute column = TupleDescAttr(columns, i);
+        if (column->attisdropped)
+            continue;
+        if (is_left_alone(target, i)) {
+            fresh->tts_values[i] = known->tts_values[i];
+            fresh->tts_isnull[i] = known->tts_isnull[i];
+        } else if (fresh->tts_isnull[i] != known->tts_isnull[i] ||
+                   (!fresh->tts_isnull[i] && !datum_image_eq(fresh->tts_values[i], known->tts_values[i],
+                                                             column->attbyval, column->attlen))) {
+            changed = true;
+        }
+    }
+    return changed;
+}
+
+// keep_stored remembers what children refer to, from target->values.
+static void keep_stored(Writer *writer, Target *target, KeyedRow *row) {
+    const int count = target->keyed->returned_count;
+    row->previous = row->returned;
+    row->previous_nulls = row->returned_nulls;
+    if (count == 0)
+        return;
+    row->returned = static_cast<Datum *>(MemoryContextAlloc(writer->keyed_memory, sizeof(Datum) * count));
+    row->returned_nulls = static_cast<bool *>(MemoryContextAlloc(writer->keyed_memory, sizeof(bool) * count));
+    for (int number = -1, i = 0; (number = bms_next_member(target->returned, number)) >= 0; i++) {
+        row->returned_nulls[i] = target->nulls[number - 1];
+        if (!target->nulls[number - 1])
+            row->returned[i] = keep_datum(writer, TupleDescAttr(RelationGetDescr(target->relation), number - 1),
+                                          target->values[number - 1]);
+    }
+}
+
+// give_returned hands the values of a slot of the root's row type to whoever asks for writer_returned.
+static void give_returned(Target *target, const TupleTableSlot *slot, MemoryContext caller) {
+    MemoryContext before = MemoryContextSwitchTo(caller);
+    for (int number = -1; (number = bms_next_member(target->returned, number)) >= 0;) {
+        Form_pg_attribute column = TupleDescAttr(RelationGetDescr(target->relation), number - 1);
+        target->nulls[number - 1] = slot->tts_isnull[number - 1];
+        if (!slot->tts_isnull[number - 1])
+            target->values[number - 1] = datumCopy(slot->tts_values[number - 1], column->attbyval, column->attlen);
+    }
+    MemoryContextSwitchTo(before);
+}
+
+// wait_for_update checks the changed row and lets it wait until it is written over the one in the table.
+static void wait_for_update(Writer *writer, Target *target, KeyedRow *row, MemoryContext caller) {
+    LeafProbe *probe = leaf_probe(writer, target->keyed, row->leaf);
+    ResultRelInfo *leaf = row->leaf;
+    TupleConversionMap *map = leaf != target->root ? root_to_partition_map(leaf, writer->estate) : NULL;
+    ExecClearTuple(probe->fresh);
+    TupleTableSlot *slot = map ? execute_attr_map_slot(map->attrMap, target->filling, probe->fresh)
+                               : ExecCopySlot(probe->fresh, target->filling);
+    slot->tts_tableOid = RelationGetRelid(leaf->ri_RelationDesc);
+    TupleConstr *constraints = RelationGetDescr(leaf->ri_RelationDesc)->constr;
+    if (constraints && constraints->has_generated_stored)
+        ExecComputeStoredGenerated(leaf, writer->estate, slot, CMD_INSERT); // all of them
+    if (constraints)
+        ExecConstraints(leaf, slot, writer->estate);
+    MemoryContext before = MemoryContextSwitchTo(writer->keyed_memory);
+    row->pending = ExecCopySlotHeapTuple(slot);
+    row->changed = true;
+    MemoryContextSwitchTo(before);
+    give_returned(target, to_root(target, leaf, slot), caller);
+}
+
+// wait_for_query lets the row wait for the statement that writes all.
+static void wait_for_query(Writer *writer, Target *target, KeyedRow *row, MemoryContext caller) {
+    MemoryContext before = MemoryContextSwitchTo(writer->keyed_memory);
+    row->pending = heap_form_tuple(RelationGetDescr(target->relation), target->filling->tts_values,
+                                   target->filling->tts_isnull);
+    row->changed = true;
+    MemoryContextSwitchTo(before);
+    give_returned(target, target->filling, caller);
+}
+
+static void put_changed(Writer *writer, Target *target, KeyedRow *row, MemoryContext caller) {
+    if (target->by_query) {
+        wait_for_query(writer, target, row, caller);
+    } else if (row->in_table) {
+        wait_for_update(writer, target, row, caller);
+    } else {
+        row->versions[target->index]++; // the one in the buffer is not written
+        put_new(writer, target, caller, row);
+    }
+}
+
+// put_known deals with a row whose key is there; false: it is left out.
+static bool put_known(Writer *writer, Target *target, KeyedRow *row, TupleTableSlot *known, bool met,
+                      MemoryContext caller) {
+    if (target->mode == Mode::Skip || is_older(target->keyed, target->filling, known))
+        return false;
+    const bool changed = lay_over(target, target->filling, known);
+    if (!met) { // what children referred to before this batch
+        give_returned(target, known, caller);
+        keep_stored(writer, target, row);
+    }
+    touch_row(writer, row);
+    row->again = row->again || met;
+    if (changed)
+        put_changed(writer, target, row, caller);
+    else
+        give_returned(target, target->filling, caller);
+    keep_stored(writer, target, row);
+    return true;
+}
+
+static void put_first(Writer *writer, Target *target, KeyedRow *row, MemoryContext caller) {
+    TupleTableSlot *slot = target->filling;
+    fill_defaults(writer, target, slot->tts_values, slot->tts_isnull);
+    if (target->by_query) {
+        wait_for_query(writer, target, row, caller);
+    } else {
+        put_new(writer, target, caller, row);
+    }
+    keep_stored(writer, target, row);
+}
+
+// meet_first asks the table for a key that the batch has not met.
+static bool meet_first(Writer *writer, Target *target, KeyedRow *row, MemoryContext caller) {
+    if (!(target->by_query ? probe_by_query(writer, target, row) : probe_table(writer, target, row))) {
+        put_first(writer, target, row, caller);
+        return true;
+    }
+    TupleTableSlot *known = target->by_query
+                                ? target->keyed->known
+                                : to_root(target, row->leaf, leaf_probe(writer, target->keyed, row->leaf)->found);
+    return put_known(writer, target, row, known, false, caller);
+}
+
+bool put_keyed(Writer *writer, Target *target, MemoryContext caller) {
+    Keyed *keyed = target->keyed;
+    const TupleTableSlot *slot = target->filling;
+    target->current = NULL;
+    check_key(target, slot->tts_isnull);
+    const uint32 hash = hash_key(keyed, slot->tts_values);
+    KeyedRow *row = find_row(keyed, hash, slot->tts_values);
+    bool go_on;
+    if (row)
+        go_on = put_known(writer, target, row, known_row(writer, target, row), true, caller);
+    else
+        go_on = meet_first(writer, target, row = add_row(writer, target, hash, slot->tts_values), caller);
+    target->current = row;
+    if (target->parent >= 0 && writer->targets[target->parent].current)
+        writer->targets[target->parent].current->has_children = true;
+    return go_on;
+}
+
+void note_buffered(Target *target, KeyedRow *owner, LeafBuffer *buffer, int at) {
+    if (!target->keyed)
+        return;
+    owner->buffer = buffer;
+    owner->at = at;
+}
+
+void note_written(Target *target, KeyedRow *owner, TupleTableSlot *slot) {
+    if (!target->keyed) {
+        owner->children_written = true;
+        return;
+    }
+    owner->tid = slot->tts_tid;
+    owner->in_table = true;
+    owner->buffer = NULL;
+}
+
+// ---- writing what waits
+
+// lost_race ends the batch because another transaction wrote the same row; the batch is done again.
+[[noreturn]] static void lost_race(const Target *target) {
+    ereport(ERROR, (errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+                    errmsg("a row of %s was changed by another transaction at the same time",
+                           relation_name(RelationGetRelid(target->relation))),
+                    errhint("Run the pipeline again.")));
+    pg_unreachable();
+}
+
+static void update_row(Writer *writer, Target *target, KeyedRow *row) {
+    ResultRelInfo *leaf = row->leaf;
+    TupleTableSlot *slot = leaf_probe(writer, target->keyed, leaf)->fresh;
+    ExecForceStoreHeapTuple(row->pending, slot, false);
+    slot->tts_tableOid = RelationGetRelid(leaf->ri_RelationDesc);
+    IndexEntries entries;
+    if (update_tuple(leaf->ri_RelationDesc, &row->tid, slot, writer->command, GetActiveSnapshot(), &entries) !=
+        TM_Ok)
+        lost_race(target);
+    List *recheck = NIL;
+    if (entries != IndexEntries::None && leaf->ri_NumIndices > 0)
+        recheck = exec_insert_index_tuples(leaf, slot, writer->estate, true, entries);
+    if (target->update_capture || (leaf->ri_TrigDesc && leaf->ri_TrigDesc->trig_update_after_row))
+        fire_after_row_update(writer->estate, leaf, &row->tid, slot, recheck, target->update_capture);
+    list_free(recheck);
+    ExecClearTuple(slot);
+    writer->counts.updated++;
+}
+
+// lock_parent sees to it that a row which is there and stays as it is outlives its new children's transaction: their
+// foreign keys are not looked up.
+static void lock_parent(Writer *writer, Target *target, KeyedRow *row) {
+    TM_FailureData failure;
+    TupleTableSlot *slot = leaf_probe(writer, target->keyed, row->leaf)->found;
+    if (table_tuple_lock(row->leaf->ri_RelationDesc, &row->tid, GetActiveSnapshot(), slot, writer->command,
+                         LockTupleKeyShare, LockWaitBlock, 0, &failure) != TM_Ok)
+        lost_race(target);
+    ExecClearTuple(slot);
+}
+
+static int compare_places(const void *left, const void *right) {
+    const KeyedRow *a = *static_cast<KeyedRow *const *>(left), *b = *static_cast<KeyedRow *const *>(right);
+    if (a->leaf != b->leaf)
+        return a->leaf < b->leaf ? -1 : 1;
+    return ItemPointerCompare(const_cast<ItemPointer>(&a->tid), const_cast<ItemPointer>(&b->tid));
+}
+
+static bool has_implied_children(const Writer *writer, const Target *target) {
+    for (int i = 0; i < writer->count; i++)
+        if (writer->targets[i].parent == target->index && writer->targets[i].implied != NIL)
+            return true;
+    return false;
+}
+
+// update_rows writes over the rows that are there, in the order in which they lie.
+static void update_rows(Writer *writer, Target *target) {
+    Keyed *keyed = target->keyed;
+    const bool locks = has_implied_children(writer, target);
+    int count = 0;
+    KeyedRow **rows = static_cast<KeyedRow **>(
+        MemoryContextAllocHuge(writer->keyed_memory, sizeof(KeyedRow *) * (keyed->row_count + 1)));
+    for (int i = 0; i < keyed->row_count; i++)
+        if (keyed->rows[i]->changed || (locks && keyed->rows[i]->existed && keyed->rows[i]->has_children))
+            rows[count++] = keyed->rows[i];
+    qsort(rows, count, sizeof(KeyedRow *), compare_places);
+    MemoryContext before = MemoryContextSwitchTo(GetPerTupleMemoryContext(writer->estate));
+    for (int i = 0; i < count; i++) {
+        CHECK_FOR_INTERRUPTS();
+        writer->flushing_document = rows[i]->document;
+        if (rows[i]->changed)
+            update_row(writer, target, rows[i]);
+        else
+            lock_parent(writer, target, rows[i]);
+        ResetPerTupleExprContext(writer->estate);
+    }
+    MemoryContextSwitchTo(before);
+    writer->flushing_document = -1;
+}
+
+static void write_by_query(Writer *writer, Target *target) {
+    Keyed *keyed = target->keyed;
+    Tuplestorestate *rows = tuplestore_begin_heap(false, false, work_mem);
+    TupleTableSlot *slot = keyed->known;
+    Datum *values = static_cast<Datum *>(palloc(sizeof(Datum) * target->row_type->natts));
+    bool *nulls = static_cast<bool *>(palloc(sizeof(bool) * target->row_type->natts));
+    int64 fresh = 0, count = 0;
+    for (int i = 0; i < keyed->row_count; i++) {
+        KeyedRow *row = keyed->rows[i];
+        if (!row->changed)
+            continue;
+        heap_deform_tuple(row->pending, slot->tts_tupleDescriptor, slot->tts_values, slot->tts_isnull);
+        for (int c = 0; c < target->row_type->natts; c++) {
+            values[c] = slot->tts_values[target->row_columns[c]];
+            nulls[c] = slot->tts_isnull[target->row_columns[c]];
+        }
+        tuplestore_putvalues(rows, target->row_type, values, nulls);
+        fresh += !row->existed;
+        count++;
+    }
+    if (count > 0) {
+        run_on_rows(keyed->write, rows, target->row_type);
+        writer->counts.inserted += fresh;
+        writer->counts.updated += Max(static_cast<int64>(SPI_processed) - fresh, static_cast<int64>(0));
+    }
+    tuplestore_end(rows);
+}
+
+// write_keyed writes a target's rows, those of the target above it first.
+static void write_keyed(Writer *writer, Target *target, bool *done) {
+    if (done[target->index])
+        return;
+    done[target->index] = true;
+    if (target->parent >= 0)
+        write_keyed(writer, &writer->targets[target->parent], done);
+    if (!target->keyed)
+        return;
+    writer->flushing = RelationGetRelid(target->relation);
+    if (target->by_query)
+        write_by_query(writer, target);
+    else
+        update_rows(writer, target);
+    writer->flushing = InvalidOid;
+}
+
+static void forget_all(Writer *writer) {
+    for (int i = 0; i < writer->count; i++) {
+        Target *target = &writer->targets[i];
+        target->current = NULL;
+        target->replaced = NULL;
+        if (!target->keyed)
+            continue;
+        memset(target->keyed->buckets, 0, sizeof(KeyedRow *) * target->keyed->size);
+        target->keyed->row_count = 0;
+    }
+    MemoryContextReset(writer->keyed_memory);
+}
+
+void settle_keyed(Writer *writer) {
+    flush_all(writer);
+    if (!writer->has_keys)
+        return;
+    writer->wrote = true;
+    next_command(writer); // in which the rows written so far can be seen
+    bool *done = static_cast<bool *>(palloc0(sizeof(bool) * writer->count));
+    for (int i = 0; i < writer->count; i++)
+        write_keyed(writer, &writer->targets[i], done);
+    delete_replaced(writer);
+    next_command(writer);
+    for (int i = 0; i < writer->count; i++)
+        for (int row = 0; writer->targets[i].keyed && row < writer->targets[i].keyed->row_count; row++)
+            put_deferred(writer, writer->targets[i].keyed->rows[row]);
+    flush_all(writer);
+    end_scans(writer);
+    forget_all(writer);
+    next_command(writer);
+}
+
+bool keeps_much(const Writer *writer) {
+    return writer->has_keys && MemoryContextMemAllocated(writer->keyed_memory, true) > most_kept;
+}
+
+void close_keyed(Writer *writer) {
+    for (int i = 0; i < writer->count; i++)
+        if (writer->targets[i].keyed && writer->targets[i].keyed->find)
+            SPI_freeplan(writer->targets[i].keyed->find);
+}
+
+// ---- documents that are forgotten
+
+void mark_keyed(Writer *writer) {
+    writer->touched = NULL;
+    for (int i = 0; i < writer->count; i++)
+        writer->targets[i].replaced_before = writer->targets[i].replaced;
+}
+
+static void unlink_row(Keyed *keyed, KeyedRow *row) {
+    KeyedRow **link = &keyed->buckets[row->hash & (keyed->size - 1)];
+    while (*link != row)
+        link = &(*link)->chain;
+    *link = row->chain;
+}
+
+static void restore_row(KeyedRow *row, Size size) {
+    KeyedRow *chain = row->chain; // buckets may have grown since
+    memcpy(row, row->saved, size);
+    row->chain = chain;
+    if (row->last_deferred)
+        row->last_deferred->next = NULL;
+}
+
+void forget_keyed(Writer *writer) {
+    for (KeyedRow *row = writer->touched, *next; row; row = next) {
+        next = row->next_touched;
+        restore_row(row, row_size(writer));
+    }
+    writer->touched = NULL;
+    for (int i = 0; i < writer->count; i++) {
+        Target *target = &writer->targets[i];
+        target->current = NULL;
+        target->replaced = target->replaced_before;
+        Keyed *keyed = target->keyed;
+        while (keyed && keyed->row_count > 0 && keyed->rows[keyed->row_count - 1]->born == writer->document)
+            unlink_row(keyed, keyed->rows[--keyed->row_count]);
+    }
+}
+
+} // namespace sluice
