@@ -17,10 +17,10 @@ VERSION := $(shell sed -n "s/^default_version *= *'\(.*\)'.*/\1/p" sluice.contro
 # The C++ sources, src/NAME.cpp: what others stand on comes first.
 ROOMS := bridge names catalog json_text value path mapping document content coercion convert format foreign_key leaf_buffer keyed replaced writer \
 	sequence seen arrival leaves source order stamp work_list arrival_index ledger compare key_plan shred_plan shred \
-	cursor sequence_cursor snapshot_cursor hash_cursor pipeline rights create_shred position rewind add_arrival run entry module
+	cursor sequence_cursor snapshot_cursor hash_cursor pipeline rights chunk reject create_shred position rewind add_arrival run entry module
 
 # The pieces of the install script, src/NAME.sql, in the order in which they run.
-SQL_PIECES := catalog format content pipeline arrival shred run position status
+SQL_PIECES := catalog format content pipeline arrival shred run position status reject
 
 # The tests: sql/NAME.sql with expected/NAME.out, test/isolation/specs/NAME.spec with test/isolation/expected/NAME.out.
 # test/check fails when a file is there that its list does not name.

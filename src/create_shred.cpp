@@ -64,7 +64,53 @@ static void check_rights(const ShredPlan *plan, Relation source, const char *doc
 
 // The arguments of sluice.create_shred, in their order.
 namespace argument {
-enum { Name, Source, Document, MappingText, CursorName, OrderBy, Lookback, Duplicates, Recheck, BatchSize };
+enum {
+    Name,
+    Source,
+    Document,
+    MappingText,
+    TargetSchema,
+    Unknown,
+    CursorName,
+    OrderBy,
+    Lookback,
+    Duplicates,
+    Recheck,
+    BatchSize,
+    OnError,
+    MaxRejects
+};
+}
+
+// check_word refuses a word that is none of the known ones.
+static const char *check_word(const char *argument, const char *word, const char *const *known, int count) {
+    StringInfoData list;
+    initStringInfo(&list);
+    for (int i = 0; i < count; i++) {
+        if (!word || strcmp(word, known[i]) == 0)
+            return word;
+        appendStringInfo(&list, "%s\"%s\"", i == 0 ? "" : i + 1 < count ? ", " : " or ", known[i]);
+    }
+    const char *hint = nearest_of(word, known, count);
+    argument_error(argument, psprintf("\"%s\" is not %s", word, list.data), hint);
+}
+
+static const char *check_unknown(const char *unknown) {
+    static const char *const known[] = {"ignore", "add", "keep", "reject"};
+    return check_word("unknown", unknown, known, lengthof(known));
+}
+
+static const char *check_on_error(const char *on_error) {
+    static const char *const known[] = {"stop", "reject"};
+    return check_word("on_error", on_error, known, lengthof(known));
+}
+
+static int64 max_rejects_argument(FunctionCallInfo fcinfo, int number) {
+    if (PG_ARGISNULL(number))
+        return -1;
+    if (PG_GETARG_INT64(number) < 0)
+        argument_error("max_rejects", "must not be negative", "Null sets no limit.");
+    return PG_GETARG_INT64(number);
 }
 
 static const char *check_duplicates(const char *duplicates) {
@@ -104,6 +150,9 @@ static void read_arguments(FunctionCallInfo fcinfo, NewPipeline *pipeline) {
     pipeline->duplicates = check_duplicates(text_argument(fcinfo, Duplicates));
     pipeline->recheck = recheck_argument(fcinfo, Recheck);
     pipeline->batch_size = PG_ARGISNULL(BatchSize) ? 0 : PG_GETARG_INT32(BatchSize);
+    pipeline->unknown = check_unknown(text_argument(fcinfo, Unknown));
+    pipeline->on_error = check_on_error(text_argument(fcinfo, OnError));
+    pipeline->max_rejects = max_rejects_argument(fcinfo, MaxRejects);
 }
 
 static void check_source_kind(Oid source) {
@@ -153,7 +202,7 @@ static void check_new_lookback(const Pipeline *pipeline, const char *lookback) {
 }
 
 static void alter_pipeline(FunctionCallInfo fcinfo) {
-    enum { name, mapping, lookback, recheck, batch_size };
+    enum { name, mapping, unknown, lookback, recheck, batch_size, on_error, max_rejects };
     if (PG_ARGISNULL(name))
         argument_error("name", "must not be null", NULL);
     check_batch_size(fcinfo, batch_size);
@@ -175,9 +224,18 @@ static void alter_pipeline(FunctionCallInfo fcinfo) {
         add_null(&parameters, INT8OID);
     else
         add_int(&parameters, PG_GETARG_INT32(batch_size));
+    add_text(&parameters, check_unknown(text_argument(fcinfo, unknown)));
+    add_text(&parameters, check_on_error(text_argument(fcinfo, on_error)));
+    const int64 most = max_rejects_argument(fcinfo, max_rejects);
+    if (most >= 0)
+        add_int(&parameters, most);
+    else
+        add_null(&parameters, INT8OID);
     catalog_execute(
         "UPDATE sluice.pipeline SET mapping = coalesce($2::json, mapping), lookback = coalesce($3, lookback), "
-        "recheck = coalesce($4, recheck), batch_size = coalesce($5::int, batch_size) "
+        "recheck = coalesce($4, recheck), batch_size = coalesce($5::int, batch_size), "
+        "\"unknown\" = coalesce($6, \"unknown\"), on_error = coalesce($7, on_error), "
+        "max_rejects = coalesce($8, max_rejects) "
         "WHERE pipeline_id = $1::int",
         &parameters);
 }

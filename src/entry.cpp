@@ -15,7 +15,7 @@ static int positive_argument(FunctionCallInfo fcinfo, int number, const char *na
     return value;
 }
 
-static bool is_atomic_call(FunctionCallInfo fcinfo) {
+bool is_atomic_call(FunctionCallInfo fcinfo) {
     return !fcinfo->context || !IsA(fcinfo->context, CallContext) || castNode(CallContext, fcinfo->context)->atomic;
 }
 
@@ -64,6 +64,7 @@ Datum sluice_run_batch(PG_FUNCTION_ARGS) {
     values[4] = Int64GetDatum(result.deleted);
     values[5] = Int64GetDatum(result.duplicates);
     values[6] = Int64GetDatum(result.too_late);
+    values[7] = Int64GetDatum(result.rejected);
     return HeapTupleGetDatum(heap_form_tuple(columns, values, nulls));
 }
 

@@ -71,7 +71,8 @@ static Pipeline *load_pipeline(CatalogStatement *statement, const char *conditio
                                   "p.mapping, p.order_by, p.batch_size::bigint, p.paused::int::bigint, p.time_zone, "
                                   "p.date_style, p.interval_style, "
                                   "p.search_path, p.cursor, p.lookback, (p.duplicates = 'keep')::int::bigint, "
-                                  "extract(epoch FROM p.recheck)::bigint FROM sluice.pipeline p WHERE %s",
+                                  "extract(epoch FROM p.recheck)::bigint, p.\"unknown\", (p.on_error = 'reject')::int::bigint, "
+                                  "p.max_rejects FROM sluice.pipeline p WHERE %s",
                                   condition),
                          parameters);
     bool is_null;
@@ -103,6 +104,11 @@ static Pipeline *load_pipeline(CatalogStatement *statement, const char *conditio
     pipeline->recheck = result_int(0, 20, &is_null);
     if (is_null)
         pipeline->recheck = -1;
+    pipeline->unknown = result_text(0, 21);
+    pipeline->rejects = result_int(0, 22, &is_null);
+    pipeline->max_rejects = result_int(0, 23, &is_null);
+    if (is_null)
+        pipeline->max_rejects = -1;
     free_result();
     return pipeline;
 }
@@ -181,6 +187,9 @@ static void delete_leftovers() {
     catalog_execute("DELETE FROM sluice.arrival_position a WHERE NOT EXISTS "
                     "(SELECT FROM sluice.pipeline p WHERE p.pipeline_id = a.pipeline_id)",
                     &none);
+    catalog_execute("DELETE FROM sluice.reject r WHERE NOT EXISTS "
+                    "(SELECT FROM sluice.pipeline p WHERE p.pipeline_id = r.pipeline_id)",
+                    &none);
     catalog_execute("DELETE FROM sluice.run_log r WHERE NOT EXISTS "
                     "(SELECT FROM sluice.pipeline p WHERE p.pipeline_id = r.pipeline_id)",
                     &none);
@@ -229,11 +238,17 @@ static int64 insert_definition(const NewPipeline *pipeline) {
         add_value(&parameters, INTERVALOID, IntervalPGetDatum(pipeline->recheck));
     else
         add_null(&parameters, INTERVALOID);
+    add_text(&parameters, pipeline->unknown);
+    add_text(&parameters, pipeline->on_error);
+    if (pipeline->max_rejects >= 0)
+        add_int(&parameters, pipeline->max_rejects);
+    else
+        add_null(&parameters, INT8OID);
     catalog_execute("INSERT INTO sluice.pipeline (name, kind, source_schema, source_name, source_oid, home, document, "
                     "mapping, order_by, batch_size, time_zone, date_style, interval_style, search_path, cursor, "
-                    "lookback, duplicates, recheck) "
+                    "lookback, duplicates, recheck, \"unknown\", on_error, max_rejects) "
                     "VALUES ($1, $2, $3, $4, $5, $6, $7, $8::json, $9, $10::int, $11, $12, $13, $14, $15, $16, "
-                    "coalesce($17, 'skip'), $18) RETURNING pipeline_id::bigint",
+                    "coalesce($17, 'skip'), $18, coalesce($19, 'ignore'), coalesce($20, 'stop'), $21) RETURNING pipeline_id::bigint",
                     &parameters);
     bool is_null;
     const int64 id = result_int(0, 1, &is_null);

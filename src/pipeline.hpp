@@ -21,6 +21,9 @@ struct Pipeline {
     bool keeps_duplicates;
     int64 recheck;  // seconds between full compares; -1: not said
     int batch_size; // 0: automatic
+    const char *unknown;
+    bool rejects;
+    int64 max_rejects; // -1: no limit
     bool paused;
     const char *time_zone, *date_style, *interval_style, *search_path;
 };
@@ -54,6 +57,9 @@ struct NewPipeline {
     const char *duplicates;  // NULL: as the kind has it
     const Interval *recheck; // NULL: not said
     int batch_size;
+    const char *unknown;  // NULL: ignore
+    const char *on_error; // NULL: stop
+    int64 max_rejects;    // -1: no limit
 };
 
 // insert_pipeline writes a definition, owned by the current user; its kind and its cursor add what is theirs.

@@ -3,12 +3,15 @@
 CREATE FUNCTION sluice.alter_pipeline(
     name       text,
     mapping    json DEFAULT NULL,
+    "unknown"  text DEFAULT NULL,
     lookback   text DEFAULT NULL,
     recheck    interval DEFAULT NULL,
-    batch_size int DEFAULT NULL
+    batch_size int DEFAULT NULL,
+    on_error   text DEFAULT NULL,
+    max_rejects bigint DEFAULT NULL
 ) RETURNS void
 LANGUAGE C AS 'MODULE_PATHNAME', 'sluice_alter_pipeline';
-COMMENT ON FUNCTION sluice.alter_pipeline(text, json, text, interval, int) IS 'change a pipeline; null arguments leave things as they are';
+COMMENT ON FUNCTION sluice.alter_pipeline(text, json, text, text, interval, int, text, bigint) IS 'change a pipeline; null arguments leave things as they are';
 
 CREATE FUNCTION sluice.drop_pipeline(name text) RETURNS void
 LANGUAGE C AS 'MODULE_PATHNAME', 'sluice_drop_pipeline';

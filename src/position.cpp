@@ -121,7 +121,7 @@ static Witness find_witness(const Pipeline *pipeline, Relation source) {
 }
 
 struct Audit {
-    int64 missing, duplicated, loaded;
+    int64 missing, duplicated, rejected, loaded;
     bool counts_duplicated;
 };
 
@@ -136,6 +136,16 @@ static int64 rows_total(const Pipeline *pipeline) {
     const int64 total = result_int(0, 1, &is_null);
     free_result();
     return total;
+}
+
+static int64 count_rejects(const Pipeline *pipeline) {
+    Parameters parameters{};
+    add_int(&parameters, pipeline->id);
+    catalog_execute("SELECT count(*) FROM sluice.reject WHERE pipeline_id = $1::int", &parameters);
+    bool is_null;
+    const int64 count = result_int(0, 1, &is_null);
+    free_result();
+    return count;
 }
 
 // The hash cursor has no position that could pass over a row. By a witness, contents that the ledger holds are looked up;
@@ -179,8 +189,12 @@ static Audit audit(const Pipeline *pipeline) {
     Audit result{};
     const Look look = begin_look(pipeline);
     const Witness witness = find_witness(pipeline, look.source);
-    result.loaded = rows_total(pipeline);
-    result.missing = count_missing(&look, &witness, result.loaded);
+    const int64 read = rows_total(pipeline);
+    result.rejected = count_rejects(pipeline);
+    result.loaded = read - result.rejected;
+    result.missing = count_missing(&look, &witness, read);
+    if (witness.target) // which has no row of a rejected document
+        result.missing = Max(result.missing - result.rejected, static_cast<int64>(0));
     result.counts_duplicated = witness.target != NULL;
     if (witness.target)
         result.duplicated =
@@ -246,7 +260,7 @@ Datum sluice_verify(PG_FUNCTION_ARGS) {
     SPI_connect();
     const Audit found = audit(find_pipeline(name));
     SPI_finish();
-    Datum values[] = {Int64GetDatum(found.missing), Int64GetDatum(found.duplicated), Int64GetDatum(0),
+    Datum values[] = {Int64GetDatum(found.missing), Int64GetDatum(found.duplicated), Int64GetDatum(found.rejected),
                       Int64GetDatum(found.loaded)};
     bool nulls[] = {false, !found.counts_duplicated, false, false};
     return HeapTupleGetDatum(heap_form_tuple(columns, values, nulls));

@@ -16,7 +16,7 @@ namespace sluice {
 // The runs to undo, and where the position was before them.
 struct Undo {
     int64 to_run;
-    int64 runs, source_rows, inserted;
+    int64 runs, source_rows, inserted, updated, deleted, retried;
     ArrayType *ids;  // text[]
     Jsonb *position; // NULL: the very start
 };
@@ -55,7 +55,8 @@ static Undo plan_undo(const Pipeline *pipeline, int64 to_run) {
                     "coalesce(array_agg(r.run_id::text), '{}'), "
                     "(SELECT coalesce(sum(p.rows_total), 0)::bigint FROM (SELECT s.rows_total FROM "
                     "sluice.sequence_position s WHERE s.pipeline_id = $1::int UNION ALL SELECT a.rows_total FROM "
-                    "sluice.arrival_position a WHERE a.pipeline_id = $1::int) p) FROM sluice.run_log r "
+                    "sluice.arrival_position a WHERE a.pipeline_id = $1::int) p), coalesce(sum(r.updated), 0)::bigint, "
+                    "coalesce(sum(r.deleted), 0)::bigint, coalesce(sum(r.retried), 0)::bigint FROM sluice.run_log r "
                     "WHERE r.pipeline_id = $1::int AND r.run_id > $2 AND r.undone_at IS NULL",
                     &parameters);
     bool is_null;
@@ -64,6 +65,9 @@ static Undo plan_undo(const Pipeline *pipeline, int64 to_run) {
     undo.inserted = result_int(0, 3, &is_null);
     undo.ids = DatumGetArrayTypePCopy(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 4, &is_null));
     const int64 total = result_int(0, 5, &is_null);
+    undo.updated = result_int(0, 6, &is_null);
+    undo.deleted = result_int(0, 7, &is_null);
+    undo.retried = result_int(0, 8, &is_null);
     free_result();
     int64 before;
     undo.position = find_position(&parameters, &before);
@@ -125,6 +129,20 @@ static int64 delete_targets(const Mapping *mapping, ArrayType *ids) {
     return deleted;
 }
 
+// check_writes refuses what deleting rows cannot undo.
+static void check_writes(const Pipeline *pipeline, const Undo *undo) {
+    if (undo->updated > 0 || undo->deleted > 0)
+        refuse(pipeline, undo->to_run,
+               psprintf("Runs after it updated " INT64_FORMAT " rows and deleted " INT64_FORMAT
+                        ": what these held before is not known.",
+                        undo->updated, undo->deleted),
+               "Only what was inserted can be undone.");
+    if (undo->retried > 0)
+        refuse(pipeline, undo->to_run,
+               psprintf("Runs after it loaded " INT64_FORMAT " documents from sluice.rejects.", undo->retried),
+               "Rewind to a run after the last sluice.retry.");
+}
+
 static void mark_undone(const Pipeline *pipeline, const Undo *undo) {
     Parameters parameters{};
     add_int(&parameters, pipeline->id);
@@ -132,14 +150,16 @@ static void mark_undone(const Pipeline *pipeline, const Undo *undo) {
     catalog_execute("UPDATE sluice.run_log SET undone_at = pg_catalog.now() "
                     "WHERE pipeline_id = $1::int AND run_id > $2 AND undone_at IS NULL",
                     &parameters);
+    catalog_execute("DELETE FROM sluice.reject WHERE pipeline_id = $1::int AND run_id > $2", &parameters);
 }
 
 static void rewind(const Pipeline *pipeline, int64 to_run) {
     const Undo undo = plan_undo(pipeline, to_run);
-    if (undo.source_rows == 0) {
+    if (undo.source_rows == 0 && undo.retried == 0) {
         ereport(NOTICE, (errmsg("pipeline \"%s\" has loaded nothing after that run", pipeline->name)));
         return;
     }
+    check_writes(pipeline, &undo);
     Cursor *cursor = make_cursor(pipeline, CurrentMemoryContext);
     const OwnerScope owner = enter_owner(pipeline, true);
     const Mapping *mapping = read_mapping(pipeline->mapping, strlen(pipeline->mapping));

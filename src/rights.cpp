@@ -58,7 +58,7 @@ void switch_back(const OwnerScope *scope) {
         SetUserIdAndSecContext(scope->user, scope->security);
 }
 
-static void set_constraints_immediate() {
+void fire_deferred() {
     MemoryContext memory = CurrentMemoryContext; // SPI leaves its own behind
     if (SPI_execute("SET CONSTRAINTS ALL IMMEDIATE", false, 0) < 0)
         elog(ERROR, "could not fire deferred triggers");
@@ -75,7 +75,7 @@ OwnerScope enter_owner(const Pipeline *pipeline, bool atomic) {
                  errhint("Run SET CONSTRAINTS ALL IMMEDIATE first, or run the pipeline outside a transaction block.")));
     // What is still deferred cannot be fired under security restriction: so nothing is, from here on.
     if (GetUserId() != pipeline->owner)
-        set_constraints_immediate();
+        fire_deferred();
     OwnerScope scope = switch_to_owner(pipeline);
     scope.atomic = atomic;
     return scope;
@@ -83,7 +83,7 @@ OwnerScope enter_owner(const Pipeline *pipeline, bool atomic) {
 
 void leave_owner(const OwnerScope *scope) {
     if (!scope->atomic && !scope->switched)
-        set_constraints_immediate();
+        fire_deferred();
     if (scope->switched) {
         const Oid pending = pending_deferred_trigger();
         if (OidIsValid(pending))

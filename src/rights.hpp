@@ -22,6 +22,9 @@ void switch_back(const OwnerScope *scope);
 // enter_owner switches to the owner and his settings; call it inside the batch's (sub)transaction, whose abort undoes it.
 OwnerScope enter_owner(const Pipeline *pipeline, bool atomic);
 
+// fire_deferred fires the triggers that are deferred, and those to come at the end of their statements.
+void fire_deferred();
+
 // leave_owner sees to it that nothing stays deferred, and switches back.
 void leave_owner(const OwnerScope *scope);
 

@@ -19,6 +19,7 @@
 #include "document.hpp"
 #include "mapping.hpp"
 #include "pipeline.hpp"
+#include "reject.hpp"
 #include "rights.hpp"
 #include "run.hpp"
 #include "shred.hpp"
@@ -33,7 +34,7 @@ int keep_runs = 90 * 24 * 60;
 enum class BatchEnd : uint8_t { Idle, More, Last };
 
 struct RunCounts {
-    int64 batches, source_rows, inserted, updated, deleted, nulled, duplicates, too_late;
+    int64 batches, source_rows, inserted, updated, deleted, nulled, duplicates, too_late, rejected, retried;
 };
 
 struct Run {
@@ -55,6 +56,7 @@ struct Run {
     DocumentReader documents;
     bool held_back; // numbers were drawn that open transactions may still add rows below
     bool waited;
+    int rows_at_once; // of a chunk, where rows are held
     int64 expected; // source rows that the run is about to load, for its progress
     TimestampTz shown_at;
 };
@@ -105,22 +107,20 @@ static void plan_run(Run *run) {
     }
 }
 
+static void open_cursor(Run *run) {
+    run->cursor = make_cursor(run->pipeline, run->memory);
+    MemoryContext before = MemoryContextSwitchTo(run->memory);
+    if (run->options.retry)
+        run->cursor = make_reject_cursor(run->pipeline, run->cursor);
+    MemoryContextSwitchTo(before);
+}
+
 // ---- one batch
 
 static int64 batch_limit(const Run *run) {
     if (run->options.batch_size > 0)
         return run->options.batch_size;
     return run->pipeline->batch_size > 0 ? run->pipeline->batch_size : automatic_batch_size;
-}
-
-static void load_row(Run *run, Shredder *shredder, const SourceRow *row) {
-    if (row->document_is_null)
-        return;
-    begin_document(shredder, row);
-    MemoryContextSwitchTo(run->document);
-    shred_document(shredder, read_document(&run->documents, row->document));
-    MemoryContextSwitchTo(run->batch);
-    MemoryContextReset(run->document);
 }
 
 static int64 new_run_id() {
@@ -136,8 +136,39 @@ static void describe_row(void *cursor, const SourceRow *row, StringInfo to) {
     static_cast<Cursor *>(cursor)->describe(row, to);
 }
 
-// begin_rows opens the shredder when there is something to shred: a look that finds nothing costs nothing more.
-static void begin_rows(Run *run, Shredder *shredder) {
+static bool reached_max_batches(const Run *run, int64 batches) {
+    return run->options.max_batches > 0 && batches >= run->options.max_batches;
+}
+
+// What becomes of the rows of a batch: they are shredded as they come, or held in chunks, where documents may be rejected.
+struct Loading {
+    Run *run;
+    bool begun, holds;
+    Shredder shredder;
+    ChunkLoader chunks;
+    RunCounts *counts;
+};
+
+static bool holds_rows(const Run *run) { return run->pipeline->rejects || run->options.retry; }
+
+static void begin_chunks(Loading *loading) {
+    Run *run = loading->run;
+    ChunkLoader *chunks = &loading->chunks;
+    chunks->like = loading->shredder;
+    chunks->like.undoable = true;
+    chunks->documents = &run->documents;
+    chunks->memory = run->batch;
+    chunks->document = run->document;
+    chunks->rejects = holds_rows(run);
+    chunks->fires = !run->atomic;
+    chunks->rows_at_once = run->rows_at_once;
+    open_chunks(chunks);
+}
+
+// begin_rows makes ready when there is something to load: a look that finds nothing costs nothing more.
+static void begin_rows(Loading *loading) {
+    Run *run = loading->run;
+    Shredder *shredder = &loading->shredder;
     if (!run->run_id)
         run->run_id = new_run_id();
     shredder->plan = run->plan;
@@ -147,43 +178,107 @@ static void begin_rows(Run *run, Shredder *shredder) {
     shredder->cursor = run->cursor;
     shredder->run_id = run->run_id;
     shredder->loaded_at = GetCurrentTransactionStartTimestamp();
-    begin_shredding(shredder);
+    if (loading->holds)
+        begin_chunks(loading);
+    else
+        begin_shredding(shredder);
+    loading->begun = true;
 }
 
-static bool reached_max_batches(const Run *run, int64 batches) {
-    return run->options.max_batches > 0 && batches >= run->options.max_batches;
+static void check_max_rejects(const Run *run, const RunCounts *counts, const Chunk *chunk) {
+    const int64 most = run->pipeline->max_rejects;
+    if (most < 0 || counts->rejected <= most || run->options.retry)
+        return;
+    const HeldRow *last = NULL;
+    for (int i = 0; i < chunk->count; i++)
+        if (chunk->rows[i].refusal)
+            last = &chunk->rows[i];
+    ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+                    errmsg("pipeline \"%s\" would reject more than max_rejects (" INT64_FORMAT ") documents in this run",
+                           run->pipeline->name, most),
+                    last ? errdetail("The document with %s does not fit: %s", last->row.place, last->refusal->message) : 0,
+                    errhint("Look at sluice.preview(%s); mend the documents or the mapping, or raise max_rejects.",
+                            quote_literal_cstr(run->pipeline->name))));
 }
 
-static int64 read_rows(Run *run, Shredder *shredder, int64 limit) {
+// finish_chunk loads the rows held so far.
+static void finish_chunk(Loading *loading) {
+    Run *run = loading->run;
+    ChunkLoader *chunks = &loading->chunks;
+    load_chunk(chunks);
+    loading->counts->rejected += chunks->rejected;
+    chunks->rejected = 0;
+    check_max_rejects(run, loading->counts, &chunks->chunk);
+    loading->counts->retried += keep_rejects(run->pipeline, run->run_id, run->documents.type, run->plan, &chunks->chunk);
+    empty_chunk(chunks);
+    run->rows_at_once = chunks->rows_at_once;
+}
+
+static void hold(Loading *loading, const SourceRow *row) {
+    StringInfoData place;
+    initStringInfo(&place);
+    loading->run->cursor->describe(row, &place);
+    hold_row(&loading->chunks, row, place.data);
+    pfree(place.data);
+    if (is_chunk_full(&loading->chunks))
+        finish_chunk(loading);
+}
+
+static void load_row(Loading *loading, const SourceRow *row) {
+    Run *run = loading->run;
+    if (!loading->begun)
+        begin_rows(loading);
+    if (loading->holds) {
+        hold(loading, row);
+        return;
+    }
+    if (row->document_is_null)
+        return;
+    begin_document(&loading->shredder, row);
+    MemoryContextSwitchTo(run->document);
+    shred_document(&loading->shredder, read_document(&run->documents, row->document));
+    MemoryContextSwitchTo(run->batch);
+    MemoryContextReset(run->document);
+}
+
+static int64 read_rows(Loading *loading, int64 limit) {
+    Cursor *cursor = loading->run->cursor;
     int64 rows = 0;
-    for (bool open = run->cursor->open(limit); open; open = rows < limit && run->cursor->open(limit - rows)) {
+    for (bool open = cursor->open(limit); open; open = rows < limit && cursor->open(limit - rows)) {
         SourceRow row{};
-        for (; run->cursor->read(&row); rows++) {
-            if (!shredder->writer)
-                begin_rows(run, shredder);
-            load_row(run, shredder, &row);
-        }
-        run->cursor->close();
+        for (; cursor->read(&row); rows++)
+            load_row(loading, &row);
+        cursor->close();
     }
     return rows;
 }
 
+// finish_rows writes what is left and counts.
+static void finish_rows(Loading *loading) {
+    if (!loading->begun)
+        return;
+    if (loading->holds)
+        finish_chunk(loading);
+    const WriterCounts written = loading->holds ? loading->chunks.counts : finish_shredding(&loading->shredder);
+    loading->counts->inserted += written.inserted;
+    loading->counts->updated += written.updated;
+    loading->counts->deleted += written.deleted;
+    loading->counts->nulled += loading->holds ? loading->chunks.nulled : loading->shredder.nulled;
+}
+
 // load_rows reads, shreds and writes about `limit` rows.
 static BatchEnd load_rows(Run *run, int64 limit, RunCounts *counts) {
-    Shredder shredder{};
-    const int64 rows = read_rows(run, &shredder, limit);
+    Loading *loading = static_cast<Loading *>(palloc0(sizeof(Loading)));
+    loading->run = run;
+    loading->holds = holds_rows(run);
+    loading->counts = counts;
+    const int64 rows = read_rows(loading, limit);
     const bool all = rows < limit;
-    if (shredder.writer) {
-        const WriterCounts written = finish_shredding(&shredder);
-        counts->inserted += written.inserted;
-        counts->updated += written.updated;
-        counts->deleted += written.deleted;
-    }
+    finish_rows(loading);
     const Skipped skipped = run->cursor->skipped();
     if (!run->run_id && skipped.duplicates + skipped.too_late > 0)
         run->run_id = new_run_id();
-    counts->nulled += shredder.nulled;
-    counts->source_rows += rows;
+    counts->source_rows += run->options.retry ? 0 : rows;
     counts->duplicates += skipped.duplicates;
     counts->too_late += skipped.too_late;
     counts->batches += rows > 0;
@@ -242,6 +337,8 @@ static void record_run(Run *run, const char *status, const char *error) {
     add_text(&parameters, run->cursor->show());
     add_int(&parameters, run->counts.updated);
     add_int(&parameters, run->counts.deleted);
+    add_int(&parameters, run->counts.rejected);
+    add_int(&parameters, run->counts.retried);
     if (!run->recorded) {
         catalog_execute("UPDATE sluice.run_log SET status = 'failed', finished_at = pg_catalog.now(), "
                         "error = 'the session ended before the run did; what its batches committed is kept' "
@@ -249,8 +346,8 @@ static void record_run(Run *run, const char *status, const char *error) {
                         &parameters);
         catalog_execute("INSERT INTO sluice.run_log (run_id, pipeline_id, status, started_at, finished_at, batches, "
                         "source_rows, inserted, nulled, error, duplicates, too_late, \"position\", updated, deleted, "
-                        "rows_total) VALUES ($1, $2::int, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13::jsonb, $14, "
-                        "$15, " ROWS_TOTAL ")",
+                        "rejected, retried, rows_total) VALUES ($1, $2::int, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13::jsonb, $14, "
+                        "$15, $16, $17, " ROWS_TOTAL ")",
                         &parameters);
         prune_history(run);
         return;
@@ -260,7 +357,7 @@ static void record_run(Run *run, const char *status, const char *error) {
                      "UPDATE sluice.run_log SET status = $3, started_at = $4, finished_at = $5, batches = $6, "
                      "source_rows = $7, inserted = $8, "
                      "nulled = $9, error = $10, duplicates = $11, too_late = $12, \"position\" = $13::jsonb, "
-                     "updated = $14, deleted = $15, rows_total = " ROWS_TOTAL " "
+                     "updated = $14, deleted = $15, rejected = $16, retried = $17, rows_total = " ROWS_TOTAL " "
                      "WHERE run_id = $1 AND pipeline_id = $2::int",
                      &parameters);
 }
@@ -285,7 +382,8 @@ static void record_nothing(const Run *run, const char *status) {
 }
 
 static bool has_news(const RunCounts *counts) {
-    return counts->source_rows > 0 || counts->duplicates > 0 || counts->too_late > 0;
+    return counts->source_rows > 0 || counts->duplicates > 0 || counts->too_late > 0 || counts->rejected > 0 ||
+           counts->retried > 0;
 }
 
 // work_batch does one batch: everything between its begin and its commit.
@@ -361,12 +459,24 @@ static void record_failure(Run *run, const ErrorData *error) {
     commit_transaction();
 }
 
-// guarded_batch is work_batch in a subtransaction, so that its failure can be recorded before it goes on.
-static BatchEnd guarded_batch(Run *run) {
+// start_over forgets what the batch found out, after its subtransaction was rolled back.
+static void start_over(Run *run) {
+    run->cursor->end();
+    PushActiveSnapshot(GetTransactionSnapshot());
+    open_cursor(run);
+    PopActiveSnapshot();
+    run->plan = NULL;
+    MemoryContextSwitchTo(run->memory);
+}
+
+// attempt_batch is work_batch in a subtransaction, so that its failure can be recorded before it goes on. It tells whether
+// the batch is done: where another transaction wrote the same keys meanwhile, it can be done again.
+static bool attempt_batch(Run *run, BatchEnd *result, bool last) {
     ResourceOwner resources = CurrentResourceOwner;
     const int64 run_id = run->run_id;
     const RunCounts counts = run->counts;
     volatile BatchEnd end = BatchEnd::Idle;
+    volatile bool done = true;
     BeginInternalSubTransaction(NULL);
     start_batch(run);
     PG_TRY();
@@ -385,12 +495,24 @@ static BatchEnd guarded_batch(Run *run) {
         RollbackAndReleaseCurrentSubTransaction();
         MemoryContextSwitchTo(run->memory);
         CurrentResourceOwner = resources;
-        run->run_id = run_id;
         run->counts = counts;
-        record_failure(run, error);
-        ReThrowError(error);
+        done = last || !run->plan || !is_race(run->plan, error);
+        if (done) {
+            run->run_id = run_id;
+            record_failure(run, error);
+            ReThrowError(error);
+        }
+        FreeErrorData(error);
     }
     PG_END_TRY();
+    *result = end;
+    return done;
+}
+
+static BatchEnd guarded_batch(Run *run) {
+    BatchEnd end;
+    for (int attempt = 1; !attempt_batch(run, &end, attempt == most_races); attempt++)
+        start_over(run);
     return end;
 }
 
@@ -525,7 +647,7 @@ static void reload(Run *run, const char *name) {
     {
         PushActiveSnapshot(GetTransactionSnapshot());
         run->pipeline = find_pipeline(name);
-        run->cursor = make_cursor(run->pipeline, run->memory);
+        open_cursor(run);
         PopActiveSnapshot();
         if (run->pipeline->id != id)
             ereport(ERROR,
@@ -564,6 +686,7 @@ RunResult run_pipeline(const char *name, const RunOptions *options, bool atomic)
     run->document = AllocSetContextCreate(memory, "sluice rows of a document", ALLOCSET_DEFAULT_SIZES);
     run->atomic = atomic;
     run->options = *options;
+    run->rows_at_once = most_rows_at_once;
     run->started_at = run->shown_at = GetCurrentTimestamp();
     name = pstrdup(name);
     if (start_run(run, name)) {
@@ -571,7 +694,8 @@ RunResult run_pipeline(const char *name, const RunOptions *options, bool atomic)
         run_locked(run);
     }
     const RunResult result{run->run_id, run->counts.source_rows, run->counts.inserted, run->counts.updated,
-                           run->counts.deleted, run->counts.duplicates, run->counts.too_late};
+                           run->counts.deleted, run->counts.duplicates, run->counts.too_late,
+                           run->counts.rejected};
     MemoryContextSwitchTo(before);
     MemoryContextDelete(memory);
     return result;

@@ -9,16 +9,19 @@ struct RunOptions {
     int batch_size;  // 0: as the pipeline says
     int max_batches; // 0: no limit
     bool progress;
+    bool retry; // the rejects instead of the source
 };
 
 struct RunResult {
-    int64 run_id, source_rows, inserted, updated, deleted, duplicates, too_late;
+    int64 run_id, source_rows, inserted, updated, deleted, duplicates, too_late, rejected;
 };
 
 extern int wait_for_writers; // the setting sluice.wait_for_writers, in ms
 extern int keep_runs;        // the setting sluice.keep_runs, in minutes; -1: for ever
 
 RunResult run_pipeline(const char *name, const RunOptions *options, bool atomic);
+
+bool is_atomic_call(FunctionCallInfo fcinfo); // whether the caller's transaction is not ours to end
 
 bool is_in_flight(int32 pipeline); // whether this session is running it at this moment
 

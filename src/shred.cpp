@@ -40,18 +40,34 @@ static void append_place(StringInfo to, const Shredder *shredder, int table, int
     }
 }
 
-static void append_column_path(StringInfo to, const Shredder *shredder) {
-    const MappedColumn *mapped = shredder->column ? shredder->column->mapped : NULL;
-    if (mapped && mapped->form != ValueForm::Path && mapped->form != ValueForm::Key && mapped->form != ValueForm::Index)
-        return;
-    appendStringInfoString(to, ", path ");
+// is_in_document tells whether a column's value comes out of the document.
+static bool is_in_document(const MappedColumn *mapped) {
+    return mapped->form == ValueForm::Path || mapped->form == ValueForm::Key || mapped->form == ValueForm::Index;
+}
+
+// append_path writes where in the document a column's value is, or with none the place reached.
+static void append_path(StringInfo to, const Shredder *shredder, const MappedColumn *mapped) {
     if (!mapped || mapped->form != ValueForm::Path || mapped->path.from_item)
         append_place(to, shredder, shredder->table, mapped ? INT_MAX : shredder->step);
-    if (!mapped)
+    if (mapped && mapped->form == ValueForm::Path)
+        appendStringInfoString(to, mapped->path.text + (mapped->path.from_item ? 1 : 0));
+    else if (mapped)
+        appendStringInfoString(to, mapped->form == ValueForm::Key ? " @key" : " @index");
+}
+
+static void append_column_path(StringInfo to, const Shredder *shredder) {
+    const MappedColumn *mapped = shredder->column ? shredder->column->mapped : NULL;
+    if (mapped && !is_in_document(mapped))
         return;
-    appendStringInfoString(to, mapped->form == ValueForm::Path  ? mapped->path.text + (mapped->path.from_item ? 1 : 0)
-                               : mapped->form == ValueForm::Key ? " @key"
-                                                                : " @index");
+    appendStringInfoString(to, ", path ");
+    append_path(to, shredder, mapped);
+}
+
+static void describe_source_row(const Shredder *shredder, StringInfo to) {
+    if (shredder->row->place)
+        appendStringInfoString(to, shredder->row->place);
+    else
+        shredder->describe(shredder->cursor, shredder->row, to);
 }
 
 static void error_context(void *argument) {
@@ -65,7 +81,7 @@ static void error_context(void *argument) {
     StringInfoData place;
     initStringInfo(&place);
     appendStringInfo(&place, "document of %s with ", relation_name(shredder->source));
-    shredder->describe(shredder->cursor, shredder->row, &place);
+    describe_source_row(shredder, &place);
     if (shredder->table >= 0) {
         append_column_path(&place, shredder);
         appendStringInfoString(&place, shredder->column ? ", column " : ", table ");
@@ -74,6 +90,69 @@ static void error_context(void *argument) {
             appendStringInfo(&place, ".%s", quote_identifier(shredder->column->mapped->name));
     }
     errcontext("%s", place.data);
+}
+
+// ---- where an error happened, as JSON
+
+static void append_member(StringInfo to, const char *name, const char *text) {
+    if (!text)
+        return;
+    appendStringInfo(to, "%s\"%s\": ", to->len > 1 ? ", " : "", name);
+    escape_json(to, text);
+}
+
+// clipped_value writes a value, shortened; NULL for what PostgreSQL's text cannot hold.
+static const char *clipped_value(const Value &value) {
+    constexpr int most = 1000;
+    if (value.kind == ValueKind::Absent || value.in_tree ||
+        (value.kind == ValueKind::String && memchr(value.text, '\0', value.length)))
+        return value.in_tree ? kind_name(value) : NULL;
+    StringInfoData text;
+    initStringInfo(&text);
+    if (value.kind == ValueKind::String)
+        appendBinaryStringInfo(&text, value.text, value.length);
+    else
+        append_value_text(&text, value);
+    if (text.len > most)
+        return psprintf("%s ...", pnstrdup(text.data, pg_mbcliplen(text.data, text.len, most)));
+    return text.data;
+}
+
+// faulty_column finds the mapped column of an error: the one being converted, or the one a constraint names.
+static const MappedColumn *faulty_column(const Shredder *shredder, const ErrorData *error) {
+    if (shredder->column)
+        return shredder->column->mapped;
+    return error->column_name ? mapped_column(shredder->plan->tables[shredder->table].mapped, error->column_name) : NULL;
+}
+
+static void append_document_place(StringInfo to, const Shredder *shredder, const ErrorData *error) {
+    const MappedColumn *column = faulty_column(shredder, error);
+    append_member(to, "table", relation_name(shredder->plan->tables[shredder->table].relation));
+    append_member(to, "column", column ? column->name : error->column_name);
+    if (!column || is_in_document(column)) {
+        StringInfoData path;
+        initStringInfo(&path);
+        append_path(&path, shredder, column);
+        append_member(to, "path", path.data);
+    }
+    if (shredder->column && is_in_document(shredder->column->mapped))
+        append_member(to, "value", clipped_value(shredder->value));
+}
+
+const char *locate_error(const Shredder *shredder, const ErrorData *error) {
+    StringInfoData json;
+    initStringInfo(&json);
+    appendStringInfoChar(&json, '{');
+    if (shredder->row && shredder->table >= 0) {
+        append_document_place(&json, shredder, error);
+    } else if (error->table_name) {
+        append_member(&json, "table", quote_qualified_identifier(error->schema_name, error->table_name));
+        append_member(&json, "column", error->column_name);
+    }
+    append_member(&json, "constraint", error->constraint_name);
+    append_member(&json, "detail", error->detail);
+    appendStringInfoChar(&json, '}');
+    return json.data;
 }
 
 // ---- values
@@ -213,7 +292,7 @@ static Datum column_value(Shredder *shredder, const ShredTable *table, ShredColu
     case ValueForm::LoadedAt:
         return coerce_value(&column->coercion, TimestampTzGetDatum(shredder->loaded_at), is_null);
     default: {
-        const Value value = mapped_value(shredder, column->mapped, item);
+        const Value value = shredder->value = mapped_value(shredder, column->mapped, item);
         if (absent)
             *absent = value.kind == ValueKind::Absent;
         if (unlikely(column->mapped->null_on_error))
@@ -347,21 +426,23 @@ void begin_shredding(Shredder *shredder) {
 }
 
 void begin_document(Shredder *shredder, const SourceRow *row) {
+    writer_begin_document(shredder->writer);
     shredder->row = row;
     shredder->has_hash = false;
     shredder->table = -1;
     shredder->column = NULL;
 }
 
+void end_document(Shredder *shredder) { shredder->row = NULL; }
+
 void shred_document(Shredder *shredder, const Value &document) {
     shredder->document = document;
-    writer_begin_document(shredder->writer);
     Item item{};
     item.value = document;
     for (int i = 0; i < shredder->plan->table_count; i++)
         if (shredder->plan->tables[i].parent < 0)
             walk_each(shredder, i, 0, item);
-    shredder->row = NULL;
+    end_document(shredder);
     if (!shredder->undoable && writer_wants_flush(shredder->writer))
         writer_flush(shredder->writer);
 }

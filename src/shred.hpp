@@ -52,10 +52,17 @@ struct ShredTable {
     Place *places;
 };
 
+struct ColumnForm {
+    Oid type;
+    int16 length;
+    bool by_value;
+};
+
 struct ShredPlan {
     ShredTable *tables;
     int table_count;
     AttrNumber *source_columns; // columns of the source that #source.column asks for
+    ColumnForm *source_types;
     int source_column_count;
     bool interferes; // reading or converting runs volatile code of users
 };
@@ -75,7 +82,9 @@ void advise_indexes(const ShredPlan *plan);
 
 // One source row on its way.
 struct SourceRow {
-    Datum order; // as the cursor's statement selects it
+    const char *place; // which row it is, in words; NULL: the cursor knows
+    int64 number;      // in sluice.reject, of a row that comes from there; else 0
+    Datum order;       // as the cursor's statement selects it
     bool order_is_null;
     Datum document;
     bool document_is_null;
@@ -103,12 +112,18 @@ struct Shredder {
     int table;
     int step; // of the table's `each` that is being followed; all done: step_count
     const ShredColumn *column;
+    Value value; // of the column
     ErrorContextCallback context;
 };
 
 void begin_shredding(Shredder *shredder);                      // opens the writer and the error context
 void begin_document(Shredder *shredder, const SourceRow *row); // from here on errors name this row
+void end_document(Shredder *shredder);
 void shred_document(Shredder *shredder, const Value &document);
 WriterCounts finish_shredding(Shredder *shredder);
+
+// locate_error tells where in which document an error happened, as a JSON object: table, column, path, value, constraint,
+// detail; what is not known is left out.
+const char *locate_error(const Shredder *shredder, const ErrorData *error);
 
 } // namespace sluice

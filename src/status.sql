@@ -19,7 +19,7 @@ SELECT r.run_id,
        p.name AS pipeline,
        CASE WHEN r.status = 'running' AND NOT sluice.is_running(p.pipeline_id) THEN 'failed' ELSE r.status END AS status,
        r.started_at, r.finished_at, r.batches, r.source_rows, r.inserted, r.updated, r.deleted, r.duplicates, r.too_late,
-       r.rejected, r.nulled,
+       r.rejected, r.retried, r.nulled,
        CASE WHEN r.status = 'running' AND NOT sluice.is_running(p.pipeline_id)
             THEN 'the session ended before the run did; what its batches committed is kept' ELSE r.error END AS error,
        r.idle_runs, r.undone_at
@@ -33,13 +33,14 @@ COMMENT ON COLUMN sluice.runs.status IS 'running, succeeded, failed, canceled, o
 COMMENT ON COLUMN sluice.runs.started_at IS 'start of the run';
 COMMENT ON COLUMN sluice.runs.finished_at IS 'end of the run';
 COMMENT ON COLUMN sluice.runs.batches IS 'batches committed; grows while the run works';
-COMMENT ON COLUMN sluice.runs.source_rows IS 'source rows loaded';
+COMMENT ON COLUMN sluice.runs.source_rows IS 'source rows read: loaded or rejected';
 COMMENT ON COLUMN sluice.runs.inserted IS 'target rows inserted';
 COMMENT ON COLUMN sluice.runs.updated IS 'target rows updated';
 COMMENT ON COLUMN sluice.runs.deleted IS 'target rows deleted';
 COMMENT ON COLUMN sluice.runs.duplicates IS 'source rows that were delivered before';
 COMMENT ON COLUMN sluice.runs.too_late IS 'source rows that came later than lookback allows';
 COMMENT ON COLUMN sluice.runs.rejected IS 'source rows rejected';
+COMMENT ON COLUMN sluice.runs.retried IS 'earlier rejects that sluice.retry loaded';
 COMMENT ON COLUMN sluice.runs.nulled IS 'values that did not fit and became null, as the mapping says';
 COMMENT ON COLUMN sluice.runs.error IS 'the error that ended the run';
 COMMENT ON COLUMN sluice.runs.idle_runs IS 'runs since this one that found nothing new and got no row of their own';
@@ -59,6 +60,7 @@ SELECT p.name AS pipeline,
        success.finished_at AS last_success,
        coalesce(s.rows_total, a.rows_total) AS rows_total,
        rate.rows_per_second,
+       (SELECT count(*) FROM sluice.reject j WHERE j.pipeline_id = p.pipeline_id) AS rejects,
        e.waiting_for,
        CASE WHEN last.status IN ('failed', 'canceled') THEN last.error END AS last_error
 FROM sluice.pipeline p
@@ -84,7 +86,8 @@ COMMENT ON COLUMN sluice.status.source IS 'source table';
 COMMENT ON COLUMN sluice.status.pending IS 'estimate of the source rows not loaded yet (numbers drawn from the sequence, stamped rows up to 10000; null: not known); sluice.pending(name) counts';
 COMMENT ON COLUMN sluice.status.last_run IS 'start of the last run';
 COMMENT ON COLUMN sluice.status.last_success IS 'end of the last run that succeeded';
-COMMENT ON COLUMN sluice.status.rows_total IS 'source rows loaded so far';
+COMMENT ON COLUMN sluice.status.rows_total IS 'source rows read so far: loaded or rejected';
 COMMENT ON COLUMN sluice.status.rows_per_second IS 'source rows a second of the last run that loaded some and succeeded';
+COMMENT ON COLUMN sluice.status.rejects IS 'documents in sluice.rejects';
 COMMENT ON COLUMN sluice.status.waiting_for IS 'sessions with open transactions that may still add rows below those already there';
 COMMENT ON COLUMN sluice.status.last_error IS 'error of the last run, if it failed';

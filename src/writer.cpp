@@ -271,8 +271,10 @@ Writer *writer_begin(const WriterTarget *wanted, int count, bool interferes, boo
     writer->keyed_memory =
         AllocSetContextCreate(writer->estate->es_query_cxt, "sluice keyed rows", ALLOCSET_DEFAULT_SIZES);
     AfterTriggerBeginQuery();
-    for (int i = 0; i < count; i++)
+    for (int i = 0; i < count; i++) {
         open_target(writer, i, &wanted[i]);
+        writer->runs_user_code = writer->runs_user_code || writer->targets[i].user_code;
+    }
     if (!interferes)
         imply_foreign_keys(writer, wanted);
     for (int i = 0; i < count; i++)
@@ -616,7 +618,7 @@ WriterCounts writer_finish(Writer *writer) {
 
 void writer_begin_document(Writer *writer) {
     writer->document++;
-    writer->wrote = false;
+    writer->wrote = writer->runs_user_code;
     if (!writer->undoable)
         return;
     for (int i = 0; i < writer->count; i++)
@@ -625,6 +627,8 @@ void writer_begin_document(Writer *writer) {
     if (writer->has_keys)
         mark_keyed(writer);
 }
+
+int64 writer_document(const Writer *writer) { return writer->document; }
 
 bool writer_wants_flush(const Writer *writer) {
     return keeps_much(writer) || (writer->undoable && is_half_full(writer));
@@ -637,7 +641,7 @@ void writer_flush(Writer *writer) {
     else
         flush_all(writer);
     writer->document = document;
-    writer->wrote = false;
+    writer->wrote = writer->runs_user_code;
 }
 
 bool writer_wrote(const Writer *writer) { return writer->wrote; }

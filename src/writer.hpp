@@ -81,6 +81,7 @@ int64 writer_flushing_document(const Writer *writer);
 // Documents: what a document put can be forgotten as long as nothing of it was written (writer_wrote); an undoable writer
 // writes between documents (writer_flush, when writer_wants_flush) rather than within them.
 void writer_begin_document(Writer *writer);
+int64 writer_document(const Writer *writer); // the number of the one in progress
 bool writer_wants_flush(const Writer *writer);
 void writer_flush(Writer *writer);
 bool writer_wrote(const Writer *writer); // since writer_begin_document or writer_flush

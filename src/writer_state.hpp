@@ -152,7 +152,8 @@ struct Writer {
     Oid flushing;
     int64 flushing_document; // of the row being written; -1: not known
     int64 document;          // counts
-    bool wrote;              // something was written since the mark
+    bool wrote;              // something was written since the mark, or may have been
+    bool runs_user_code;     // putting a row may
     MemoryContext keyed_memory;
     Snapshot snapshot; // by which keys are looked up
     KeyedRow *touched, *created; // by the document in progress

@@ -1,0 +1,229 @@
+// See reject.hpp. A reject keeps the document as text, as it was written, and what else of the source row the mapping asks
+// for, so that it can be loaded again when the source row is long gone.
+#include "reject.hpp"
+
+#include "catalog.hpp"
+#include "names.hpp"
+#include "run.hpp"
+
+namespace sluice {
+
+// ---- keeping
+
+static char *document_text(Oid type, Datum document) {
+    if (type != JSONBOID)
+        return TextDatumGetCString(document);
+    Jsonb *jsonb = DatumGetJsonbP(document);
+    return JsonbToCString(NULL, &jsonb->root, VARSIZE(jsonb));
+}
+
+// column_texts writes the source's columns so that they come back as they were.
+static Datum column_texts(const ShredPlan *plan, const SourceRow *row) {
+    const int count = plan->source_column_count;
+    Datum *texts = static_cast<Datum *>(palloc0(sizeof(Datum) * (count + 1)));
+    for (int i = 0; i < count; i++)
+        if (!row->nulls[i])
+            texts[i] = CStringGetTextDatum(stored_text(plan->source_types[i].type, row->columns[i]));
+    int dimensions[] = {count}, lower[] = {1};
+    return PointerGetDatum(construct_md_array(texts, row->nulls, count > 0 ? 1 : 0, dimensions, lower, TEXTOID, -1, false,
+                                              TYPALIGN_INT));
+}
+
+static Datum hash_of(const HeldRow *held) {
+    const ContentHash hash = held->row.hash ? held->hash : content_of(held->row.document, false);
+    bytea *value = static_cast<bytea *>(palloc(VARHDRSZ + sizeof(ContentHash)));
+    SET_VARSIZE(value, VARHDRSZ + sizeof(ContentHash));
+    memcpy(VARDATA(value), hash.bytes, sizeof(ContentHash));
+    return PointerGetDatum(value);
+}
+
+static void insert_reject(const Pipeline *pipeline, int64 run, Oid type, const ShredPlan *plan, const HeldRow *held) {
+    Parameters parameters{};
+    add_int(&parameters, pipeline->id);
+    add_int(&parameters, run);
+    add_text(&parameters, held->row.place);
+    add_text(&parameters, document_text(type, held->row.document));
+    add_value(&parameters, BYTEAOID, hash_of(held));
+    add_text(&parameters, unpack_sql_state(held->refusal->sqlstate));
+    add_text(&parameters, held->refusal->message);
+    add_text(&parameters, held->refusal->detail);
+    add_value(&parameters, TEXTARRAYOID, column_texts(plan, &held->row));
+    static CatalogStatement insert;
+    catalog_prepared(&insert,
+                     "INSERT INTO sluice.reject (pipeline_id, run_id, source_row, document, hash, sqlstate, message, "
+                     "detail, source_columns) VALUES ($1::int, $2, $3, $4, $5, $6, $7, $8::jsonb, $9)",
+                     &parameters);
+}
+
+static void refuse_again(const HeldRow *held) {
+    Parameters parameters{};
+    add_int(&parameters, held->number);
+    add_text(&parameters, unpack_sql_state(held->refusal->sqlstate));
+    add_text(&parameters, held->refusal->message);
+    add_text(&parameters, held->refusal->detail);
+    static CatalogStatement update;
+    catalog_prepared(&update,
+                     "UPDATE sluice.reject SET sqlstate = $2, message = $3, detail = $4::jsonb, tried_at = "
+                     "pg_catalog.now() WHERE reject_id = $1",
+                     &parameters);
+}
+
+static void release_reject(int64 number) {
+    Parameters parameters{};
+    add_int(&parameters, number);
+    static CatalogStatement remove;
+    catalog_prepared(&remove, "DELETE FROM sluice.reject WHERE reject_id = $1", &parameters);
+}
+
+int64 keep_rejects(const Pipeline *pipeline, int64 run, Oid document_type, const ShredPlan *plan, const Chunk *chunk) {
+    int64 released = 0;
+    for (int i = 0; i < chunk->count; i++) {
+        const HeldRow *held = &chunk->rows[i];
+        if (held->number != 0 && !held->refusal) {
+            release_reject(held->number);
+            released++;
+        } else if (held->number != 0) {
+            refuse_again(held);
+        } else if (held->refusal) {
+            insert_reject(pipeline, run, document_type, plan, held);
+        }
+    }
+    return released;
+}
+
+// ---- reading them again
+
+class RejectCursor final : public Cursor {
+public:
+    RejectCursor(const Pipeline *pipeline, Cursor *source_cursor) : pipeline_(pipeline), source_(source_cursor) {
+        Parameters parameters{};
+        add_int(&parameters, pipeline->id);
+        catalog_execute("SELECT coalesce(max(reject_id), 0), count(*) FROM sluice.reject WHERE pipeline_id = $1::int",
+                        &parameters);
+        bool is_null;
+        last_ = result_int(0, 1, &is_null);
+        count_ = result_int(0, 2, &is_null);
+        free_result();
+    }
+
+    void check(Relation) override {}
+
+    void prepare(Relation source, const SourceColumns *columns) override {
+        TupleDesc row = RelationGetDescr(source);
+        document_ = getBaseType(
+            TupleDescAttr(row, get_attnum(RelationGetRelid(source), columns->document) - 1)->atttypid);
+        columns_ = columns->count;
+        types_ = static_cast<Oid *>(palloc(sizeof(Oid) * (columns_ + 1)));
+        for (int i = 0; i < columns_; i++)
+            types_[i] = TupleDescAttr(row, columns->others[i] - 1)->atttypid;
+        values_ = static_cast<Datum *>(palloc(sizeof(Datum) * (columns_ + 1)));
+        nulls_ = static_cast<bool *>(palloc(sizeof(bool) * (columns_ + 1)));
+    }
+
+    bool look() override { return position_ < last_; }
+
+    // The statement reads a few at a time: documents may be large.
+    bool open(int64 rows) override {
+        Parameters parameters{};
+        add_int(&parameters, pipeline_->id);
+        add_int(&parameters, position_);
+        add_int(&parameters, last_);
+        add_int(&parameters, Min(rows, static_cast<int64>(rows_in_memory)));
+        static CatalogStatement select;
+        fetched_ = catalog_prepared(&select,
+                                    "SELECT r.reject_id, r.document, r.source_row, r.source_columns FROM sluice.reject r "
+                                    "WHERE r.pipeline_id = $1::int AND r.reject_id > $2 AND r.reject_id <= $3 "
+                                    "ORDER BY r.reject_id LIMIT $4",
+                                    &parameters);
+        rows_ = SPI_tuptable;
+        next_ = 0;
+        return fetched_ > 0;
+    }
+
+    bool read(SourceRow *row) override {
+        if (next_ == fetched_)
+            return false;
+        HeapTuple tuple = rows_->vals[next_++];
+        bool is_null;
+        position_ = DatumGetInt64(SPI_getbinval(tuple, rows_->tupdesc, 1, &is_null));
+        row->number = position_;
+        row->document = document_of(SPI_getvalue(tuple, rows_->tupdesc, 2));
+        row->document_is_null = false;
+        row->hash = NULL;
+        place_ = SPI_getvalue(tuple, rows_->tupdesc, 3);
+        read_columns(tuple, row);
+        return true;
+    }
+
+    void close() override {
+        SPI_freetuptable(rows_);
+        rows_ = NULL;
+    }
+
+    bool advance(bool, bool, int64) override { return position_ < last_; }
+    void store(int64) override {}
+    void describe(const SourceRow *, StringInfo to) override { appendStringInfoString(to, place_); }
+    int64 expected() override { return count_; }
+    const char *unread(Relation) override { return "false"; }
+    Estimate estimate(Relation) override { return Estimate{}; }
+    const char *show() override { return source_->show(); }
+    void seek(Relation, Jsonb *) override {}
+    void rewind(Relation, Jsonb *, int64, int64) override {}
+    void end() override { source_->end(); }
+
+private:
+    Datum document_of(const char *text) const {
+        return document_ == JSONBOID ? DirectFunctionCall1(jsonb_in, CStringGetDatum(text)) : CStringGetTextDatum(text);
+    }
+
+    void read_columns(HeapTuple tuple, SourceRow *row) {
+        bool is_null;
+        const Datum array = SPI_getbinval(tuple, rows_->tupdesc, 4, &is_null);
+        Datum *texts;
+        bool *nulls;
+        int count;
+        deconstruct_array(DatumGetArrayTypeP(array), TEXTOID, -1, false, TYPALIGN_INT, &texts, &nulls, &count);
+        for (int i = 0; i < columns_; i++) {
+            nulls_[i] = i >= count || nulls[i]; // the mapping may ask for other columns now
+            values_[i] = nulls_[i] ? 0 : stored_datum(types_[i], TextDatumGetCString(texts[i]));
+        }
+        row->columns = values_;
+        row->nulls = nulls_;
+    }
+
+    const Pipeline *pipeline_;
+    Cursor *source_;
+    int64 position_ = 0, last_ = 0, count_ = 0;
+    Oid document_ = InvalidOid;
+    int columns_ = 0;
+    Oid *types_ = NULL;
+    Datum *values_ = NULL;
+    bool *nulls_ = NULL;
+    const char *place_ = NULL;
+    SPITupleTable *rows_ = NULL;
+    uint64 next_ = 0, fetched_ = 0;
+};
+
+Cursor *make_reject_cursor(const Pipeline *pipeline, Cursor *source_cursor) {
+    return new (palloc(sizeof(RejectCursor))) RejectCursor(pipeline, source_cursor);
+}
+
+} // namespace sluice
+
+using namespace sluice;
+
+extern "C" {
+
+PG_FUNCTION_INFO_V1(sluice_retry);
+Datum sluice_retry(PG_FUNCTION_ARGS) {
+    const bool atomic = is_atomic_call(fcinfo);
+    const char *name = name_argument(fcinfo);
+    RunOptions options{};
+    options.retry = true;
+    SPI_connect_ext(atomic ? 0 : SPI_OPT_NONATOMIC);
+    run_pipeline(name, &options, atomic);
+    SPI_finish();
+    PG_RETURN_VOID();
+}
+
+} // extern "C"

@@ -1,0 +1,20 @@
+// Rejects: documents that could not be loaded, kept with the reason until sluice.retry loads them.
+#pragma once
+
+#include "postgres.hpp"
+
+#include "chunk.hpp"
+#include "cursor.hpp"
+#include "pipeline.hpp"
+
+namespace sluice {
+
+// keep_rejects writes the refused rows of a chunk to sluice.reject, or their new reasons; those from there that were loaded
+// leave it. It returns how many left.
+int64 keep_rejects(const Pipeline *pipeline, int64 run, Oid document_type, const ShredPlan *plan, const Chunk *chunk);
+
+// make_reject_cursor reads the rejects of a pipeline that were there when it was made, instead of its source, whose
+// cursor stays where it is.
+Cursor *make_reject_cursor(const Pipeline *pipeline, Cursor *source_cursor);
+
+} // namespace sluice
