@@ -15,17 +15,18 @@ MODULE_big := sluice
 VERSION := $(shell sed -n "s/^default_version *= *'\(.*\)'.*/\1/p" sluice.control 2>/dev/null)
 
 # The C++ sources, src/NAME.cpp: what others stand on comes first.
-ROOMS := bridge names catalog json_text value path mapping document content coercion convert format foreign_key leaf_buffer keyed replaced writer \
-	sequence seen arrival leaves source order stamp work_list arrival_index ledger compare key_plan shred_plan shred \
-	cursor sequence_cursor snapshot_cursor hash_cursor pipeline rights chunk reject create_shred position rewind add_arrival run entry module
+ROOMS := bridge names naming catalog json_text value path mapping mapping_text document content coercion convert format foreign_key \
+	leaf_buffer keyed replaced writer sequence seen arrival leaves source order stamp work_list arrival_index ledger compare \
+	shape dictionary coverage infer ddl key_plan shred_plan shred sample grow cursor sequence_cursor snapshot_cursor \
+	hash_cursor pipeline rights chunk reject create_shred position rewind add_arrival infer_entry run entry module
 
 # The pieces of the install script, src/NAME.sql, in the order in which they run.
-SQL_PIECES := catalog format content pipeline arrival shred run position status reject
+SQL_PIECES := catalog format content pipeline arrival infer shred run position status reject grow
 
 # The tests: sql/NAME.sql with expected/NAME.out, test/isolation/specs/NAME.spec with test/isolation/expected/NAME.out.
 # test/check fails when a file is there that its list does not name.
 REGRESS := \
-	shred path types value format content mapping target error writer foreign_key pipeline snapshot hash arrival position \
+	shred path types value format content mapping infer target error writer foreign_key pipeline snapshot hash arrival position \
 	rights comments
 
 ISOLATION := foreign_key run sequence sequence_orders sequence_partition sequence_prepared snapshot hash hash_arrival hash_stamp

@@ -272,7 +272,6 @@ FROM unnest(ARRAY[
     $$NULL, 'source', 'doc', MAPPING$$,
     $$'p', NULL, 'doc', MAPPING$$,
     $$'p', 'source', NULL, MAPPING$$,
-    $$'p', 'source', 'doc', NULL$$,
     $$'', 'source', 'doc', MAPPING$$,
     $$repeat('p', 64), 'source', 'doc', MAPPING$$,
     $$repeat('é', 32), 'source', 'doc', MAPPING$$,

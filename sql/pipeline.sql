@@ -29,7 +29,6 @@ SELECT sluice.create_shred(repeat('x', 64), source => 'source', document => 'doc
 SELECT sluice.create_shred(NULL, source => 'source', document => 'doc', mapping => :mapping);
 SELECT sluice.create_shred('q', source => NULL, document => 'doc', mapping => :mapping);
 SELECT sluice.create_shred('q', source => 'source', document => NULL, mapping => :mapping);
-SELECT sluice.create_shred('q', source => 'source', document => 'doc', mapping => NULL);
 SELECT sluice.create_shred('q', source => 'sources', document => 'doc', mapping => :mapping);
 SELECT sluice.create_shred('q', source => 4294967295, document => 'doc', mapping => :mapping);
 SELECT sluice.create_shred('q', source => 'source', document => 'dok', mapping => :mapping);

@@ -150,7 +150,10 @@ static void convert_row(ChunkLoader *loader, HeldRow *held) {
     begin_document(shredder, &held->row);
     held->document = writer_document(shredder->writer);
     MemoryContextSwitchTo(loader->document);
-    shred_document(shredder, read_document(loader->documents, held->row.document));
+    const Value document = read_document(loader->documents, held->row.document);
+    // With something unknown all is done again when the targets have grown.
+    if (!loader->growth || !note_unknowns(loader->growth, shredder->plan->coverage, document))
+        shred_document(shredder, document);
     MemoryContextReset(loader->document);
 }
 
@@ -176,6 +179,13 @@ static void end_subtransaction(const Subtransaction *sub, bool commit) {
     CurrentResourceOwner = sub->resources;
 }
 
+// tell_why adds to an error why the column was not widened.
+static void tell_why(const ChunkLoader *loader, ErrorData *error) {
+    const char *why = why_not_wider(loader->growth, loader->shredder);
+    if (why)
+        error->detail = error->detail ? psprintf("%s %s", error->detail, why) : pstrdup(why);
+}
+
 // convert_some converts rows from number `from` on, until the buffers want to be written or one does not fit; it returns the
 // next to go on with.
 static int convert_some(ChunkLoader *loader, HeldRow *rows, int from, int count) {
@@ -198,10 +208,14 @@ static int convert_some(ChunkLoader *loader, HeldRow *rows, int from, int count)
         const bool fits = is_document_error(error) && !is_race(shredder->plan, error);
         if (fits)
             loader->failed = at;
-        if (!fits || !loader->rejects || writer_wrote(shredder->writer))
+        const bool grows = fits && loader->growth && note_misfit(loader->growth, shredder);
+        if (!grows && fits && loader->growth)
+            tell_why(loader, error);
+        if (!fits || (!grows && !loader->rejects) || (!grows && writer_wrote(shredder->writer)))
             ReThrowError(error);
         loader->failed = -1;
-        refuse_row(loader, &rows[at], error);
+        if (!grows)
+            refuse_row(loader, &rows[at], error);
         writer_forget_document(shredder->writer);
         end_document(shredder);
         MemoryContextReset(loader->document);
@@ -214,13 +228,18 @@ static int convert_some(ChunkLoader *loader, HeldRow *rows, int from, int count)
 
 // ---- writing
 
-static void write_rows(ChunkLoader *loader, HeldRow *rows, int count) {
+// write_rows tells whether the targets can stay as they are; else nothing is finished.
+static bool write_rows(ChunkLoader *loader, HeldRow *rows, int count) {
     Shredder *shredder = loader->shredder;
     begin_shredding(shredder);
     for (int at = 0; at < count;) {
         at = convert_some(loader, rows, at, count);
         if (writer_wants_flush(shredder->writer))
             writer_flush(shredder->writer);
+    }
+    if (loader->growth && loader->growth->any) {
+        error_context_stack = shredder->context.previous;
+        return false;
     }
     const WriterCounts counts = finish_shredding(shredder);
     if (loader->fires)
@@ -229,6 +248,7 @@ static void write_rows(ChunkLoader *loader, HeldRow *rows, int count) {
     loader->counts.updated += counts.updated;
     loader->counts.deleted += counts.deleted;
     loader->nulled += shredder->nulled;
+    return true;
 }
 
 static int row_of_document(const HeldRow *rows, int count, int64 document) {
@@ -238,7 +258,7 @@ static int row_of_document(const HeldRow *rows, int count, int64 document) {
     return -1;
 }
 
-enum class Attempt : uint8_t { Done, Failed, Raced };
+enum class Attempt : uint8_t { Done, Failed, Raced, Grows };
 
 // attempt_rows tries to write rows in a subtransaction; where it fails, it finds out whose fault it was, if it can.
 static Attempt attempt_rows(ChunkLoader *loader, HeldRow *rows, int count) {
@@ -255,8 +275,12 @@ static Attempt attempt_rows(ChunkLoader *loader, HeldRow *rows, int count) {
     const Subtransaction sub = begin_subtransaction();
     PG_TRY();
     {
-        write_rows(loader, rows, count);
-        end_subtransaction(&sub, true);
+        const bool done = write_rows(loader, rows, count);
+        if (!done) {
+            outcome = Attempt::Grows;
+            writer_abandon(shredder->writer);
+        }
+        end_subtransaction(&sub, done);
     }
     PG_CATCH();
     {
@@ -305,6 +329,10 @@ static void load_rows(ChunkLoader *loader, HeldRow *rows, int count) {
         const Attempt outcome = attempt_rows(loader, rows, count);
         if (outcome == Attempt::Done)
             return;
+        if (outcome == Attempt::Grows) {
+            loader->grow(loader, loader->grower);
+            continue;
+        }
         loader->rows_at_once = Max(loader->rows_at_once / 4, fewest_rows_at_once);
         if (outcome == Attempt::Raced && ++races >= most_races)
             ReThrowError(loader->error);

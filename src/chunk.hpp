@@ -7,6 +7,7 @@
 #include "postgres.hpp"
 
 #include "document.hpp"
+#include "grow.hpp"
 #include "shred.hpp"
 
 namespace sluice {
@@ -34,6 +35,7 @@ struct Chunk {
 };
 
 // A ChunkLoader belongs to a batch.
+struct ChunkLoader;
 struct ChunkLoader {
     Shredder like; // what each attempt's shredder starts as
     DocumentReader *documents;
@@ -41,6 +43,9 @@ struct ChunkLoader {
     bool rejects;   // else the first document that does not fit is an error
     bool fires;     // deferred triggers fire within the chunk
     int rows_at_once; // adapts itself to how often a chunk must be written again
+    Growth *growth; // where targets grow, else NULL; `grow` lets them
+    void (*grow)(ChunkLoader *loader, void *grower);
+    void *grower;
     Chunk chunk;
     WriterCounts counts;
     int64 nulled, rejected;

@@ -3,7 +3,10 @@
 
 #include "catalog.hpp"
 #include "cursor.hpp"
+#include "ddl.hpp"
+#include "infer.hpp"
 #include "mapping.hpp"
+#include "mapping_text.hpp"
 #include "order.hpp"
 #include "pipeline.hpp"
 #include "rights.hpp"
@@ -132,7 +135,7 @@ static const Interval *recheck_argument(FunctionCallInfo fcinfo, int number) {
 
 static void read_arguments(FunctionCallInfo fcinfo, NewPipeline *pipeline) {
     using namespace argument;
-    static const char *const required[] = {"name", "source", "document", "mapping"};
+    static const char *const required[] = {"name", "source", "document"};
     for (int i = 0; i < static_cast<int>(lengthof(required)); i++)
         if (PG_ARGISNULL(i))
             argument_error(required[i], "must not be null", NULL);
@@ -163,6 +166,67 @@ static void check_source_kind(Oid source) {
                         errmsg("source: %s is no table, view or foreign table", relation_name(source))));
 }
 
+static void execute(const char *statement) {
+    MemoryContext memory = CurrentMemoryContext; // SPI leaves its own behind
+    if (SPI_execute(statement, false, 0) < 0)
+        elog(ERROR, "unexpected result of a statement that creates a target");
+    MemoryContextSwitchTo(memory);
+}
+
+static const char *first_schema() {
+    List *path = fetch_search_path(false);
+    if (path == NIL)
+        argument_error("target_schema", "is null, and search_path names no schema that exists",
+                       "Say in which schema the tables are to be created.");
+    return get_namespace_name(linitial_oid(path));
+}
+
+// infer_targets infers a mapping from the documents and creates its tables.
+static void infer_targets(NewPipeline *pipeline, Relation source, const char *schema) {
+    constexpr int sample = 10000;
+    if (!schema)
+        schema = first_schema();
+    if (!OidIsValid(get_namespace_oid(schema, true)))
+        execute(psprintf("CREATE SCHEMA %s", quote_identifier(schema)));
+    const Mapping *mapping = infer_source(source, pipeline->document, sample, pipeline->name, schema);
+    StringInfoData text, statements;
+    initStringInfo(&text);
+    initStringInfo(&statements);
+    append_mapping(&text, mapping);
+    append_mapping_ddl(&statements, mapping);
+    execute(statements.data);
+    CommandCounterIncrement();
+    pipeline->mapping = text.data;
+    if (!pipeline->unknown)
+        pipeline->unknown = "add";
+}
+
+static void prepare_mapping(NewPipeline *pipeline, Relation source, FunctionCallInfo fcinfo) {
+    const char *schema = PG_ARGISNULL(argument::TargetSchema) ? NULL : name_text(fcinfo, argument::TargetSchema);
+    if (pipeline->mapping && schema)
+        argument_error("target_schema", "is for pipelines without a mapping, whose tables sluice creates",
+                       "Write the schema into the mapping's table names; sluice.ddl(mapping) gives the statements that "
+                       "create them.");
+    if (!pipeline->mapping)
+        infer_targets(pipeline, source, schema);
+}
+
+// check_rests sees to it that what is to be kept has a place.
+static void check_rests(const char *unknown, const ShredPlan *plan) {
+    if (!unknown || strcmp(unknown, "keep") != 0)
+        return;
+    for (int i = 0; i < plan->table_count; i++) {
+        const ShredTable *table = &plan->tables[i];
+        bool rest = table->parent >= 0;
+        for (int c = 0; c < table->column_count; c++)
+            rest = rest || table->columns[c].mapped->form == ValueForm::Rest;
+        if (!rest)
+            argument_error("unknown",
+                           psprintf("\"keep\" needs a column of %s that is mapped to \"#rest\"", table->mapped->name),
+                           "Add a jsonb column to the table and to its \"columns\": \"rest\": \"#rest\".");
+    }
+}
+
 static void create_shred(FunctionCallInfo fcinfo) {
     NewPipeline pipeline{};
     read_arguments(fcinfo, &pipeline);
@@ -170,7 +234,9 @@ static void create_shred(FunctionCallInfo fcinfo) {
     Relation source = relation_open(pipeline.source, AccessShareLock);
     choose_cursor(&pipeline, source);
     (void)document_type(source, pipeline.document);
-    const ShredPlan *plan = plan_shred(read_mapping(pipeline.mapping, strlen(pipeline.mapping)), source);
+    prepare_mapping(&pipeline, source, fcinfo);
+    const ShredPlan *plan = plan_shred(read_mapping(pipeline.mapping, strlen(pipeline.mapping)), source, false);
+    check_rests(pipeline.unknown, plan);
     check_rights(plan, source, pipeline.document);
     check_new_cursor(&pipeline, source);
     start_cursor(&pipeline, insert_pipeline(&pipeline), source);
@@ -178,10 +244,13 @@ static void create_shred(FunctionCallInfo fcinfo) {
     relation_close(source, NoLock);
 }
 
-static void check_new_mapping(const Pipeline *pipeline, const char *mapping) {
+// check_new_mapping checks the mapping that is to be, and whether it goes with `unknown`.
+static void check_new_mapping(const Pipeline *pipeline, const char *mapping, const char *unknown) {
     const OwnerScope owner = switch_to_owner(pipeline);
     Relation source = relation_open(pipeline_source(pipeline), AccessShareLock);
-    check_rights(plan_shred(read_mapping(mapping, strlen(mapping)), source), source, pipeline->document);
+    const ShredPlan *plan = plan_shred(read_mapping(mapping, strlen(mapping)), source, false);
+    check_rights(plan, source, pipeline->document);
+    check_rests(unknown, plan);
     relation_close(source, AccessShareLock);
     switch_back(&owner);
 }
@@ -208,8 +277,9 @@ static void alter_pipeline(FunctionCallInfo fcinfo) {
     check_batch_size(fcinfo, batch_size);
     const Pipeline *pipeline = find_pipeline(text_argument(fcinfo, name));
     const Interval *new_recheck = recheck_argument(fcinfo, recheck);
-    if (!PG_ARGISNULL(mapping))
-        check_new_mapping(pipeline, text_argument(fcinfo, mapping));
+    if (!PG_ARGISNULL(mapping) || !PG_ARGISNULL(unknown))
+        check_new_mapping(pipeline, PG_ARGISNULL(mapping) ? pipeline->mapping : text_argument(fcinfo, mapping),
+                          PG_ARGISNULL(unknown) ? pipeline->unknown : check_unknown(text_argument(fcinfo, unknown)));
     if (!PG_ARGISNULL(lookback) || new_recheck)
         check_new_lookback(pipeline, text_argument(fcinfo, lookback));
     Parameters parameters{};

@@ -190,6 +190,9 @@ static void delete_leftovers() {
     catalog_execute("DELETE FROM sluice.reject r WHERE NOT EXISTS "
                     "(SELECT FROM sluice.pipeline p WHERE p.pipeline_id = r.pipeline_id)",
                     &none);
+    catalog_execute("DELETE FROM sluice.change c WHERE NOT EXISTS "
+                    "(SELECT FROM sluice.pipeline p WHERE p.pipeline_id = c.pipeline_id)",
+                    &none);
     catalog_execute("DELETE FROM sluice.run_log r WHERE NOT EXISTS "
                     "(SELECT FROM sluice.pipeline p WHERE p.pipeline_id = r.pipeline_id)",
                     &none);

@@ -69,6 +69,13 @@ static void note_relation_change(Datum, Oid) { relation_changes++; }
 
 void watch_relation_changes() { CacheRegisterRelcacheCallback(note_relation_change, 0); }
 
+static bool is_unknown(const Run *run, const char *what) { return strcmp(run->pipeline->unknown, what) == 0; }
+
+static ShredPlan *plan_targets(Run *run, Relation source) {
+    return plan_shred(read_mapping(run->pipeline->mapping, strlen(run->pipeline->mapping)), source,
+                      is_unknown(run, "add") || is_unknown(run, "reject"));
+}
+
 static void make_plan(Run *run) {
     run->plan = NULL;
     MemoryContextReset(run->planned);
@@ -78,7 +85,7 @@ static void make_plan(Run *run) {
     Relation source = relation_open(run->source, AccessShareLock);
     const Oid document = document_type(source, run->pipeline->document);
     run->cursor->check(source);
-    ShredPlan *plan = plan_shred(read_mapping(run->pipeline->mapping, strlen(run->pipeline->mapping)), source);
+    ShredPlan *plan = plan_targets(run, source);
     const SourceColumns columns{run->pipeline->document, plan->source_columns, plan->source_column_count};
     run->cursor->prepare(source, &columns);
     open_document_reader(&run->documents, document, run->planned);
@@ -149,7 +156,27 @@ struct Loading {
     RunCounts *counts;
 };
 
-static bool holds_rows(const Run *run) { return run->pipeline->rejects || run->options.retry; }
+static bool rejects_rows(const Run *run) { return run->pipeline->rejects || run->options.retry; }
+static bool holds_rows(const Run *run) { return rejects_rows(run) || is_unknown(run, "add"); }
+
+// grow_targets lets the targets grow, and plans anew how they are written; the reading goes on as it is.
+static void grow_targets(ChunkLoader *chunks, void *grower) {
+    Run *run = static_cast<Run *>(grower);
+    MemoryContext before = MemoryContextSwitchTo(run->memory);
+    run->pipeline->mapping = carry_out(chunks->growth, run->pipeline, run->run_id);
+    MemoryContextSwitchTo(run->planned);
+    Relation source = relation_open(run->source, AccessShareLock);
+    run->plan = plan_targets(run, source);
+    relation_close(source, NoLock);
+    run->cache = make_writer_cache(run->planned);
+    MemoryContextSwitchTo(run->batch);
+    List *refused = chunks->growth->widenings;
+    chunks->growth = make_growth(run->plan->table_count);
+    chunks->growth->widenings = refused;
+    chunks->like.plan = run->plan;
+    chunks->like.cache = run->cache;
+    MemoryContextSwitchTo(before);
+}
 
 static void begin_chunks(Loading *loading) {
     Run *run = loading->run;
@@ -159,7 +186,12 @@ static void begin_chunks(Loading *loading) {
     chunks->documents = &run->documents;
     chunks->memory = run->batch;
     chunks->document = run->document;
-    chunks->rejects = holds_rows(run);
+    chunks->rejects = rejects_rows(run);
+    if (is_unknown(run, "add")) {
+        chunks->growth = make_growth(run->plan->table_count);
+        chunks->grow = grow_targets;
+        chunks->grower = run;
+    }
     chunks->fires = !run->atomic;
     chunks->rows_at_once = run->rows_at_once;
     open_chunks(chunks);
@@ -178,6 +210,7 @@ static void begin_rows(Loading *loading) {
     shredder->cursor = run->cursor;
     shredder->run_id = run->run_id;
     shredder->loaded_at = GetCurrentTransactionStartTimestamp();
+    shredder->refuses_unknown = is_unknown(run, "reject");
     if (loading->holds)
         begin_chunks(loading);
     else
@@ -463,6 +496,7 @@ static void record_failure(Run *run, const ErrorData *error) {
 static void start_over(Run *run) {
     run->cursor->end();
     PushActiveSnapshot(GetTransactionSnapshot());
+    run->pipeline = find_pipeline(run->pipeline->name); // the mapping may have grown
     open_cursor(run);
     PopActiveSnapshot();
     run->plan = NULL;

@@ -149,6 +149,7 @@ const char *locate_error(const Shredder *shredder, const ErrorData *error) {
         append_member(&json, "table", quote_qualified_identifier(error->schema_name, error->table_name));
         append_member(&json, "column", error->column_name);
     }
+    append_member(&json, "path", shredder->unknown);
     append_member(&json, "constraint", error->constraint_name);
     append_member(&json, "detail", error->detail);
     appendStringInfoChar(&json, '}');
@@ -289,6 +290,11 @@ static Datum column_value(Shredder *shredder, const ShredTable *table, ShredColu
         return coerce_value(&column->coercion, Int64GetDatum(shredder->run_id), is_null);
     case ValueForm::Hash:
         return coerce_value(&column->coercion, hash_value(shredder, column->hash_as_uuid), is_null);
+    case ValueForm::Rest: {
+        Jsonb *rest = uncovered_part(shredder->plan->coverage, table - shredder->plan->tables, item.value);
+        *is_null = !rest;
+        return coerce_value(&column->coercion, PointerGetDatum(rest), is_null);
+    }
     case ValueForm::LoadedAt:
         return coerce_value(&column->coercion, TimestampTzGetDatum(shredder->loaded_at), is_null);
     default: {
@@ -344,6 +350,8 @@ static void walk_each(Shredder *shredder, int index, int step_number, const Item
     const Step &step = each.steps[step_number];
     const ValueKind kind = from.value.kind;
     const bool wants_array = step.kind == StepKind::Item || step.kind == StepKind::EachItem;
+    if (kind != (wants_array ? ValueKind::Array : ValueKind::Object) && table->rests)
+        return;
     if (kind != (wants_array ? ValueKind::Array : ValueKind::Object))
         wrong_kind(table, from.value, wants_array ? "an array" : "an object");
     if (step.kind == StepKind::EachItem || step.kind == StepKind::EachValue) {
@@ -429,14 +437,37 @@ void begin_document(Shredder *shredder, const SourceRow *row) {
     writer_begin_document(shredder->writer);
     shredder->row = row;
     shredder->has_hash = false;
+    shredder->unknown = NULL;
     shredder->table = -1;
     shredder->column = NULL;
+}
+
+// refuse_unknown refuses a part of the document that the mapping does not take.
+[[noreturn]] static void refuse_unknown(void *context, const Uncovered *unknown) {
+    Shredder *shredder = static_cast<Shredder *>(context);
+    StringInfoData path;
+    initStringInfo(&path);
+    shredder->table = unknown->table;
+    if (unknown->table >= 0)
+        appendStringInfoString(&path, shredder->plan->tables[unknown->table].mapped->each.text);
+    else
+        appendStringInfoChar(&path, '$');
+    for (int i = 0; i < unknown->step_count; i++)
+        append_key_step(&path, unknown->steps[i].key, unknown->steps[i].length);
+    shredder->table = -1;
+    shredder->unknown = path.data;
+    ereport(ERROR, (errcode(ERRCODE_DATA_EXCEPTION), errmsg("the mapping does not know %s", path.data),
+                    errdetail("It is %s.", kind_name(unknown->value)),
+                    errhint("Map it, or let \"unknown\" be ignore, keep or add.")));
+    pg_unreachable();
 }
 
 void end_document(Shredder *shredder) { shredder->row = NULL; }
 
 void shred_document(Shredder *shredder, const Value &document) {
     shredder->document = document;
+    if (shredder->refuses_unknown)
+        find_uncovered(shredder->plan->coverage, document, true, refuse_unknown, shredder);
     Item item{};
     item.value = document;
     for (int i = 0; i < shredder->plan->table_count; i++)

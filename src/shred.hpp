@@ -6,6 +6,7 @@
 
 #include "content.hpp"
 #include "convert.hpp"
+#include "coverage.hpp"
 #include "format.hpp"
 #include "mapping.hpp"
 #include "writer.hpp"
@@ -44,6 +45,7 @@ struct ShredTable {
     Bitmapset *written, *returned;
     ColumnLink *links; // columns that hold a parent's value unchanged
     int link_count;
+    bool rests;           // what `each` cannot iterate is kept in a "#rest" above
     Mode mode;            // settled
     Oid key_index;        // of a table with a key
     AttrNumber newest_by; // or 0
@@ -64,6 +66,7 @@ struct ShredPlan {
     AttrNumber *source_columns; // columns of the source that #source.column asks for
     ColumnForm *source_types;
     int source_column_count;
+    Coverage *coverage; // where parts of documents that the mapping does not take matter, else NULL
     bool interferes; // reading or converting runs volatile code of users
 };
 
@@ -71,7 +74,8 @@ struct ShredPlan {
 Oid document_type(Relation source, const char *document);
 
 // plan_shred ties a mapping to its tables; what does not fit raises an error with the place in the mapping.
-ShredPlan *plan_shred(const Mapping *mapping, Relation source);
+// `covers`: it matters what of a document the mapping does not take.
+ShredPlan *plan_shred(const Mapping *mapping, Relation source, bool covers);
 
 // plan_modes and plan_keys settle what becomes of rows that come again: after the tables are linked, and planned.
 void plan_modes(ShredPlan *plan);
@@ -103,6 +107,8 @@ struct Shredder {
     int64 run_id;
     TimestampTz loaded_at;
     bool undoable; // documents may have to be forgotten
+    bool refuses_unknown; // a part of a document that the mapping does not take is an error
+    const char *unknown;  // the path to it
     int64 nulled;  // values that became null by "on_error": "null"
     // where it is, for error messages
     const SourceRow *row;

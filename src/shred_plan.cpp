@@ -337,7 +337,23 @@ Oid document_type(Relation source, const char *document) {
     return type;
 }
 
-ShredPlan *plan_shred(const Mapping *mapping, Relation source) {
+static bool maps_rest(const MappedTable *table) {
+    for (int i = 0; i < table->column_count; i++)
+        if (table->columns[i].form == ValueForm::Rest)
+            return true;
+    return false;
+}
+
+static void plan_rests(ShredPlan *plan, const Mapping *mapping, bool covers) {
+    for (int i = 0; i < plan->table_count; i++) {
+        covers = covers || maps_rest(&mapping->tables[i]);
+        for (int up = plan->tables[i].parent; up >= 0; up = plan->tables[up].parent)
+            plan->tables[i].rests = plan->tables[i].rests || maps_rest(&mapping->tables[up]);
+    }
+    plan->coverage = covers ? plan_coverage(mapping) : NULL;
+}
+
+ShredPlan *plan_shred(const Mapping *mapping, Relation source, bool covers) {
     ShredPlan *plan = static_cast<ShredPlan *>(palloc0(sizeof(ShredPlan)));
     plan->table_count = mapping->table_count;
     plan->tables = static_cast<ShredTable *>(palloc0(sizeof(ShredTable) * mapping->table_count));
@@ -350,6 +366,7 @@ ShredPlan *plan_shred(const Mapping *mapping, Relation source) {
         refuse_own_source(&mapping->tables[i], plan->tables[i].relation, source);
     }
     plan_modes(plan);
+    plan_rests(plan, mapping, covers);
     for (int i = 0; i < plan->table_count; i++)
         plan_table(plan, &plan->tables[i], source);
     plan_keys(plan);
