@@ -473,6 +473,7 @@ static void wait_for_update(Writer *writer, Target *target, KeyedRow *row, Memor
         ExecComputeStoredGenerated(leaf, writer->estate, slot, CMD_INSERT); // all of them
     if (constraints)
         ExecConstraints(leaf, slot, writer->estate);
+    show_slot(writer, slot);
     MemoryContext before = MemoryContextSwitchTo(writer->keyed_memory);
     row->pending = ExecCopySlotHeapTuple(slot);
     row->changed = true;
@@ -486,6 +487,8 @@ static void wait_for_query(Writer *writer, Target *target, KeyedRow *row, Memory
     row->pending = heap_form_tuple(RelationGetDescr(target->relation), target->filling->tts_values,
                                    target->filling->tts_isnull);
     row->changed = true;
+    target->filling->tts_tableOid = RelationGetRelid(target->relation);
+    show_slot(writer, target->filling);
     MemoryContextSwitchTo(before);
     give_returned(target, target->filling, caller);
 }

@@ -324,6 +324,26 @@ inline bool may_use_schema(Oid schema) {
 #endif
 }
 
+// begin_result_rows makes the store into which a function that returns rows puts them, all before it returns.
+inline Tuplestorestate *begin_result_rows(FunctionCallInfo fcinfo, TupleDesc *columns) {
+    ReturnSetInfo *result = reinterpret_cast<ReturnSetInfo *>(fcinfo->resultinfo);
+    if (!result || !IsA(result, ReturnSetInfo) || !(result->allowedModes & SFRM_Materialize))
+        ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+                        errmsg("the function returns rows, and is called where none are taken"),
+                        errhint("Write SELECT * FROM the function.")));
+    MemoryContext before = MemoryContextSwitchTo(result->econtext->ecxt_per_query_memory);
+    if (get_call_result_type(fcinfo, NULL, columns) != TYPEFUNC_COMPOSITE)
+        elog(ERROR, "return type must be a row type");
+    *columns = CreateTupleDescCopy(*columns);
+    Tuplestorestate *rows =
+        tuplestore_begin_heap((result->allowedModes & SFRM_Materialize_Random) != 0, false, work_mem);
+    result->returnMode = SFRM_Materialize;
+    result->setResult = rows;
+    result->setDesc = *columns;
+    MemoryContextSwitchTo(before);
+    return rows;
+}
+
 inline bool owns_or_is_member(Oid role) { return has_privs_of_role(GetUserId(), role); }
 
 } // namespace sluice

@@ -425,6 +425,7 @@ void begin_shredding(Shredder *shredder) {
         targets[i] = writer_target(&plan->tables[i]);
     shredder->writer =
         writer_begin(targets, plan->table_count, plan->interferes, shredder->undoable, shredder->cache);
+    writer_watch(shredder->writer, shredder->see, shredder->seer);
     shredder->row = NULL;
     shredder->nulled = 0;
     shredder->context.callback = error_context;

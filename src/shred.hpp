@@ -109,6 +109,8 @@ struct Shredder {
     bool undoable; // documents may have to be forgotten
     bool refuses_unknown; // a part of a document that the mapping does not take is an error
     const char *unknown;  // the path to it
+    void (*see)(void *seer, Oid relation, Datum row); // is shown each row that is put, or NULL
+    void *seer;
     int64 nulled;  // values that became null by "on_error": "null"
     // where it is, for error messages
     const SourceRow *row;

@@ -368,6 +368,20 @@ void keep_returned(Writer *writer, Target *target, ResultRelInfo *leaf, TupleTab
     }
 }
 
+void show_slot(Writer *writer, TupleTableSlot *slot) {
+    if (unlikely(writer->see != NULL))
+        writer->see(writer->seer, slot->tts_tableOid, ExecFetchSlotHeapTupleDatum(slot));
+}
+
+// show_values shows the columns that are filled here of a row that is written by query.
+static void show_values(Writer *writer, const Target *target, Datum *values, bool *nulls) {
+    if (likely(writer->see == NULL))
+        return;
+    TupleDesc type = BlessTupleDesc(CreateTupleDescCopy(target->row_type));
+    writer->see(writer->seer, RelationGetRelid(target->relation),
+                HeapTupleGetDatum(heap_form_tuple(type, values, nulls)));
+}
+
 void put_by_query(Writer *writer, Target *target) {
     const int count = target->row_type->natts;
     Datum *values = static_cast<Datum *>(palloc(sizeof(Datum) * count));
@@ -376,6 +390,7 @@ void put_by_query(Writer *writer, Target *target) {
         values[i] = target->values[target->row_columns[i]];
         nulls[i] = target->nulls[target->row_columns[i]];
     }
+    show_values(writer, target, values, nulls);
     if (!writer->undoable) {
         tuplestore_putvalues(target->rows, target->row_type, values, nulls);
         return;
@@ -474,8 +489,10 @@ static void put_in_leaf(Writer *writer, Target *target, MemoryContext caller, Ke
         if (has_before_row_trigger(leaf))
             inserts = ExecBRInsertTriggers(writer->estate, leaf, slot);
     }
-    if (inserts)
+    if (inserts) {
         check_row(writer, target, leaf, slot);
+        show_slot(writer, slot);
+    }
     MemoryContextSwitchTo(caller);
     TupleConstr *constraints = leaf->ri_RelationDesc->rd_att->constr;
     const bool copy = !buffered || target->slot || (constraints && constraints->has_generated_stored);
@@ -642,6 +659,11 @@ void writer_flush(Writer *writer) {
         flush_all(writer);
     writer->document = document;
     writer->wrote = writer->runs_user_code;
+}
+
+void writer_watch(Writer *writer, void (*see)(void *seer, Oid relation, Datum row), void *seer) {
+    writer->see = see;
+    writer->seer = seer;
 }
 
 bool writer_can_fire(const Writer *writer) {

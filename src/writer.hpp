@@ -91,6 +91,9 @@ void writer_fire(Writer *writer);
 bool writer_wrote(const Writer *writer); // since writer_begin_document or writer_flush
 void writer_forget_document(Writer *writer);
 
+// writer_watch shows each row as it goes into its table, or over one that is there, to somebody.
+void writer_watch(Writer *writer, void (*see)(void *seer, Oid relation, Datum row), void *seer);
+
 // writer_abandon gives back what outlives a writer whose subtransaction was rolled back.
 void writer_abandon(Writer *writer);
 

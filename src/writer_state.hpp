@@ -147,6 +147,8 @@ struct Writer {
     ResourceOwner resources;
     bool undoable; // documents may be forgotten: see writer_forget_document
     bool has_keys;
+    void (*see)(void *seer, Oid relation, Datum row);
+    void *seer;
     WriterCounts counts;
     int64 buffered;
     Oid flushing;
@@ -179,6 +181,7 @@ void put_new(Writer *writer, Target *target, MemoryContext caller, KeyedRow *own
 void put_by_query(Writer *writer, Target *target);
 void next_command(Writer *writer); // from here on what was written can be seen
 void fill_defaults(Writer *writer, Target *target, Datum *values, bool *nulls);
+void show_slot(Writer *writer, TupleTableSlot *slot); // to who watches
 void start_row(Writer *writer, Target *target); // target->filling, empty
 void check_row(Writer *writer, Target *target, ResultRelInfo *leaf, TupleTableSlot *slot);
 // keep_returned remembers the final values of the columns that children refer to. `slot` has the leaf's columns; `copy`

@@ -1,0 +1,176 @@
+// sluice.preview: what the next source rows would become. The rows are really written, each document by itself, in a
+// subtransaction that is rolled back whatever happens: so constraints, triggers and keys have their say, and nothing stays but
+// gaps in sequences.
+#include "postgres.hpp"
+
+#include "chunk.hpp"
+#include "cursor.hpp"
+#include "mapping.hpp"
+#include "names.hpp"
+#include "pipeline.hpp"
+#include "rights.hpp"
+
+namespace sluice {
+
+// A row that a document put, as JSON.
+struct SeenRow {
+    const char *target;
+    const char *json;
+};
+
+struct Preview {
+    const Pipeline *pipeline;
+    MemoryContext memory;
+    Tuplestorestate *result;
+    TupleDesc columns;
+    ChunkLoader loader;
+    DocumentReader documents;
+    List *seen; // of the document in progress
+};
+
+static void see_row(void *context, Oid relation, Datum row) {
+    Preview *preview = static_cast<Preview *>(context);
+    MemoryContext before = MemoryContextSwitchTo(preview->memory);
+    SeenRow *seen = static_cast<SeenRow *>(palloc(sizeof(SeenRow)));
+    seen->target = relation_name(relation);
+    seen->json = TextDatumGetCString(DirectFunctionCall1(row_to_json, row));
+    preview->seen = lappend(preview->seen, seen);
+    MemoryContextSwitchTo(before);
+}
+
+static void add_result(const Preview *preview, const char *place, const char *target, const char *json, const char *error) {
+    const char *texts[] = {place, target, NULL, error};
+    Datum values[4] = {};
+    bool nulls[4];
+    for (int i = 0; i < 4; i++) {
+        nulls[i] = !texts[i];
+        if (texts[i])
+            values[i] = CStringGetTextDatum(texts[i]);
+    }
+    nulls[2] = !json;
+    if (json)
+        values[2] = DirectFunctionCall1(jsonb_in, CStringGetDatum(json));
+    tuplestore_putvalues(preview->result, preview->columns, values, nulls);
+}
+
+static void show_held(const Preview *preview, const HeldRow *held) {
+    const char *place = held->row.place;
+    if (held->refusal) {
+        add_result(preview, place, NULL, NULL,
+                   psprintf("%s: %s %s", unpack_sql_state(held->refusal->sqlstate), held->refusal->message,
+                            held->refusal->detail));
+        return;
+    }
+    ListCell *cell;
+    foreach (cell, preview->seen) {
+        const SeenRow *seen = static_cast<SeenRow *>(lfirst(cell));
+        add_result(preview, place, seen->target, seen->json, NULL);
+    }
+    if (preview->seen == NIL)
+        add_result(preview, place, NULL, NULL, NULL);
+}
+
+// show_row loads one source row by itself.
+static void show_row(Preview *preview, Cursor *cursor, const SourceRow *row) {
+    StringInfoData place;
+    initStringInfo(&place);
+    cursor->describe(row, &place);
+    preview->seen = NIL;
+    hold_row(&preview->loader, row, place.data);
+    load_chunk(&preview->loader);
+    show_held(preview, &preview->loader.chunk.rows[0]);
+    empty_chunk(&preview->loader);
+}
+
+static void open_loader(Preview *preview, Relation source, ShredPlan *plan, Cursor *cursor) {
+    ChunkLoader *loader = &preview->loader;
+    Shredder *like = &loader->like;
+    like->plan = plan;
+    like->cache = make_writer_cache(preview->memory);
+    like->source = RelationGetRelid(source);
+    like->cursor = cursor;
+    like->loaded_at = GetCurrentTransactionStartTimestamp();
+    like->undoable = true;
+    like->refuses_unknown = strcmp(preview->pipeline->unknown, "reject") == 0;
+    like->see = see_row;
+    like->seer = preview;
+    open_document_reader(&preview->documents, document_type(source, preview->pipeline->document), preview->memory);
+    loader->documents = &preview->documents;
+    loader->memory = preview->memory;
+    loader->document = AllocSetContextCreate(preview->memory, "sluice rows of a document", ALLOCSET_DEFAULT_SIZES);
+    loader->rejects = loader->fires = true;
+    loader->rows_at_once = 1;
+    open_chunks(loader);
+}
+
+static void show_rows(Preview *preview, int64 count) {
+    const Pipeline *pipeline = preview->pipeline;
+    Cursor *cursor = make_cursor(pipeline, CurrentMemoryContext);
+    (void)enter_owner(pipeline, true); // until the subtransaction is rolled back
+    Relation source = relation_open(pipeline_source(pipeline), AccessShareLock);
+    cursor->check(source);
+    ShredPlan *plan = plan_shred(read_mapping(pipeline->mapping, strlen(pipeline->mapping)), source,
+                                 strcmp(pipeline->unknown, "reject") == 0);
+    const SourceColumns columns{pipeline->document, plan->source_columns, plan->source_column_count};
+    cursor->prepare(source, &columns);
+    open_loader(preview, source, plan, cursor);
+    const bool any = cursor->look();
+    PushActiveSnapshot(GetTransactionSnapshot());
+    int64 rows = 0;
+    for (bool open = any && cursor->open(count); open; open = rows < count && cursor->open(count - rows)) {
+        SourceRow row{};
+        for (; cursor->read(&row); rows++)
+            show_row(preview, cursor, &row);
+        cursor->close();
+    }
+    cursor->end();
+    PopActiveSnapshot();
+    relation_close(source, NoLock);
+}
+
+// preview_rows does all in a subtransaction that is rolled back.
+static void preview_rows(Preview *preview, int64 count) {
+    MemoryContext memory = CurrentMemoryContext;
+    ResourceOwner resources = CurrentResourceOwner;
+    ErrorData *volatile error = NULL;
+    BeginInternalSubTransaction(NULL);
+    MemoryContextSwitchTo(preview->memory);
+    PG_TRY();
+    { show_rows(preview, count); }
+    PG_CATCH();
+    {
+        MemoryContextSwitchTo(memory);
+        error = CopyErrorData();
+        FlushErrorState();
+    }
+    PG_END_TRY();
+    RollbackAndReleaseCurrentSubTransaction();
+    MemoryContextSwitchTo(memory);
+    CurrentResourceOwner = resources;
+    if (error)
+        ReThrowError(error);
+}
+
+} // namespace sluice
+
+using namespace sluice;
+
+extern "C" {
+
+PG_FUNCTION_INFO_V1(sluice_preview);
+Datum sluice_preview(PG_FUNCTION_ARGS) {
+    const char *name = name_argument(fcinfo);
+    const int64 count = PG_ARGISNULL(1) ? 10 : PG_GETARG_INT32(1);
+    if (count < 1)
+        argument_error("row_count", "must be at least 1", NULL);
+    Preview preview{};
+    preview.result = begin_result_rows(fcinfo, &preview.columns);
+    SPI_connect();
+    preview.memory = AllocSetContextCreate(CurrentMemoryContext, "sluice preview", ALLOCSET_DEFAULT_SIZES);
+    preview.pipeline = find_pipeline(name);
+    preview_rows(&preview, count);
+    SPI_finish();
+    PG_RETURN_NULL();
+}
+
+} // extern "C"
