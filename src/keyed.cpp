@@ -507,11 +507,11 @@ static bool put_known(Writer *writer, Target *target, KeyedRow *row, TupleTableS
     if (target->mode == Mode::Skip || is_older(target->keyed, target->filling, known))
         return false;
     const bool changed = lay_over(target, target->filling, known);
-    if (!met) { // what children referred to before this batch
+    touch_row(writer, row);
+    if (!row->returned) { // what children referred to before this batch: nothing of it counted so far
         give_returned(target, known, caller);
         keep_stored(writer, target, row);
     }
-    touch_row(writer, row);
     row->again = row->again || met;
     if (changed)
         put_changed(writer, target, row, caller);
