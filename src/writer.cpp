@@ -485,6 +485,8 @@ static void put_in_leaf(Writer *writer, Target *target, MemoryContext caller, Ke
         return;
     if (!buffered) {
         insert_one(writer, target, leaf, slot);
+        if (owner)
+            note_written(target, owner, slot);
         return;
     }
     buffer_row(writer, target, target->last, slot, owner);
