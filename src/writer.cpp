@@ -573,6 +573,17 @@ static void insert_by_query(Writer *writer, Target *target) {
     target->rows = NULL;
 }
 
+// insert_between writes what waits for its INSERT in the middle of a batch: rows that are replaced again must lie there.
+static void insert_between(Writer *writer) {
+    for (int i = 0; i < writer->count; i++)
+        insert_by_query(writer, &writer->targets[i]);
+    MemoryContext before = MemoryContextSwitchTo(writer->estate->es_query_cxt);
+    for (int i = 0; i < writer->count; i++)
+        if (writer->targets[i].by_query && !writer->targets[i].rows)
+            writer->targets[i].rows = tuplestore_begin_heap(false, false, work_mem);
+    MemoryContextSwitchTo(before);
+}
+
 static void finish_target(Writer *writer, Target *target) {
     if (target->by_query)
         return;
@@ -634,10 +645,12 @@ bool writer_wants_flush(const Writer *writer) {
 
 void writer_flush(Writer *writer) {
     const int64 document = writer->document;
-    if (keeps_much(writer))
+    if (keeps_much(writer)) {
         settle_keyed(writer);
-    else
+        insert_between(writer);
+    } else {
         flush_all(writer);
+    }
     writer->document = document;
     writer->wrote = false;
 }
