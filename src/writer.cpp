@@ -167,7 +167,8 @@ static Bitmapset *permission_columns(const Bitmapset *written) {
     return result;
 }
 
-static void open_target(Writer *writer, int index, const WriterTarget *wanted) {
+static void open_target(Writer *writer, int index, const WriterTarget *all) {
+    const WriterTarget *wanted = &all[index];
     Target *target = &writer->targets[index];
     TupleDesc columns = RelationGetDescr(target->relation);
     target->index = index;
@@ -182,7 +183,7 @@ static void open_target(Writer *writer, int index, const WriterTarget *wanted) {
     target->user_code = may_interfere(target->relation, target->by_query);
     if (target->mode == Mode::Merge)
         target->absent = static_cast<bool *>(palloc0(sizeof(bool) * columns->natts));
-    plan_replaced(target, wanted);
+    plan_replaced(target, all);
     plan_defaults(target, wanted->written);
     if (target->by_query)
         open_query(target, wanted->written);
@@ -272,7 +273,7 @@ Writer *writer_begin(const WriterTarget *wanted, int count, bool interferes, boo
         AllocSetContextCreate(writer->estate->es_query_cxt, "sluice keyed rows", ALLOCSET_DEFAULT_SIZES);
     AfterTriggerBeginQuery();
     for (int i = 0; i < count; i++)
-        open_target(writer, i, &wanted[i]);
+        open_target(writer, i, wanted);
     if (!interferes)
         imply_foreign_keys(writer, wanted);
     for (int i = 0; i < count; i++)

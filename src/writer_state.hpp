@@ -134,6 +134,7 @@ struct Target {
     // children that are replaced
     const ColumnLink *references; // which columns hold which of the parent's
     int reference_count;
+    bool link_changes;  // what they refer to is no key: it may go from one parent to another
     TupleDesc key_type; // of their values
     ReplacedKey *replaced, *replaced_before;
 };
@@ -203,7 +204,7 @@ void close_keyed(Writer *writer);
 
 // ---- replaced.cpp
 
-void plan_replaced(Target *target, const WriterTarget *wanted);
+void plan_replaced(Target *target, const WriterTarget *all);
 // defer_row keeps the row in target->filling back where rows of an earlier delivery must go first; false: it need not wait.
 bool defer_row(Writer *writer, Target *target, MemoryContext caller);
 void delete_replaced(Writer *writer);
