@@ -99,13 +99,11 @@ static bool is_key(const Keyed *keyed, int number) {
 static void plan_query(Target *target) {
     Keyed *keyed = target->keyed;
     TupleDesc columns = RelationGetDescr(target->relation);
-    StringInfoData names, conditions, keys, sets, old, fresh;
+    StringInfoData names, conditions, keys, sets;
     initStringInfo(&names);
     initStringInfo(&conditions);
     initStringInfo(&keys);
     initStringInfo(&sets);
-    initStringInfo(&old);
-    initStringInfo(&fresh);
     Oid *types = static_cast<Oid *>(palloc(sizeof(Oid) * keyed->count));
     for (int i = 0; i < keyed->count; i++) {
         Form_pg_attribute column = TupleDescAttr(columns, keyed->columns[i] - 1);
@@ -114,18 +112,13 @@ static void plan_query(Target *target) {
         appendStringInfo(&conditions, "%st.%s = $%d", i ? " AND " : "", name, i + 1);
         appendStringInfo(&keys, "%s%s", i ? ", " : "", name);
     }
-    bool comparable = true;
     for (int i = 0; i < target->row_type->natts; i++) {
         Form_pg_attribute column = TupleDescAttr(columns, target->row_columns[i]);
         const char *name = quote_identifier(NameStr(column->attname));
         appendStringInfo(&names, "%st.%s", i ? ", " : "", name);
         if (is_key(keyed, column->attnum) || !bms_is_member(column->attnum, target->written))
             continue;
-        const char *comma = sets.len ? ", " : "";
-        appendStringInfo(&sets, "%s%s = excluded.%s", comma, name, name);
-        appendStringInfo(&old, "%st.%s", comma, name);
-        appendStringInfo(&fresh, "%sexcluded.%s", comma, name);
-        comparable = comparable && OidIsValid(lookup_type_cache(column->atttypid, TYPECACHE_EQ_OPR)->eq_opr);
+        appendStringInfo(&sets, "%s%s = excluded.%s", sets.len ? ", " : "", name, name);
     }
     const char *relation = relation_name(RelationGetRelid(target->relation));
     const bool skips = target->mode == Mode::Skip || sets.len == 0;
@@ -134,9 +127,8 @@ static void plan_query(Target *target) {
     keyed->find = SPI_prepare(find, keyed->count, types);
     if (!keyed->find)
         elog(ERROR, "could not plan the look-up of a key: %s", SPI_result_code_string(SPI_result));
-    const char *where = comparable ? psprintf(" WHERE ROW(%s) IS DISTINCT FROM ROW(%s)", old.data, fresh.data) : "";
     keyed->write = psprintf("%s ON CONFLICT (%s) DO %s", target->insert, keys.data,
-                            skips ? "NOTHING" : psprintf("UPDATE SET %s%s", sets.data, where));
+                            skips ? "NOTHING" : psprintf("UPDATE SET %s", sets.data));
 }
 
 void open_keyed(Writer *writer, Target *target, const WriterTarget *wanted) {
