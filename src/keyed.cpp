@@ -403,7 +403,8 @@ static bool is_older(Keyed *keyed, const TupleTableSlot *fresh, const TupleTable
                                            known->tts_values[column])) < 0;
 }
 
-// lay_over fills what the document leaves alone from what is known; it tells whether anything changes.
+// lay_over fills what the document leaves alone from what is known; it tells whether anything changes. The key stays as it
+// is written there (1.0 is found by 1.00): by ON CONFLICT it does, too.
 static bool lay_over(Target *target, TupleTableSlot *fresh, const TupleTableSlot *known) {
     TupleDesc columns = RelationGetDescr(target->relation);
     bool changed = false;
@@ -411,7 +412,7 @@ static bool lay_over(Target *target, TupleTableSlot *fresh, const TupleTableSlot
         Form_pg_attribute column = TupleDescAttr(columns, i);
         if (column->attisdropped)
             continue;
-        if (is_left_alone(target, i)) {
+        if (is_left_alone(target, i) || is_key(target->keyed, i + 1)) {
             fresh->tts_values[i] = known->tts_values[i];
             fresh->tts_isnull[i] = known->tts_isnull[i];
         } else if (fresh->tts_isnull[i] != known->tts_isnull[i] ||
