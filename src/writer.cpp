@@ -235,17 +235,29 @@ static Bitmapset *key_columns(const WriterTarget *wanted) {
     return permission_columns(columns);
 }
 
-static void add_target(InsertRangeTable *range, Relation relation, const WriterTarget *wanted) {
-    Bitmapset *columns = permission_columns(wanted->written);
-    const bool updates = wanted->mode == Mode::Upsert || wanted->mode == Mode::Merge;
-    add_insert_target(range, relation, columns, updates ? columns : NULL,
+// updated_columns lists the columns that are written over: all but those of the key, which stays as it is.
+static Bitmapset *updated_columns(const WriterTarget *wanted) {
+    if (wanted->mode != Mode::Upsert && wanted->mode != Mode::Merge)
+        return NULL;
+    Bitmapset *columns = bms_copy(wanted->written);
+    Relation index = index_open(wanted->key_index, AccessShareLock);
+    for (int i = 0; i < IndexRelationGetNumberOfKeyAttributes(index); i++)
+        columns = bms_del_member(columns, index->rd_index->indkey.values[i]);
+    index_close(index, NoLock);
+    return columns;
+}
+
+static void add_target(InsertRangeTable *range, Target *target, const WriterTarget *wanted) {
+    Bitmapset *updated = updated_columns(wanted);
+    target->updates = !bms_is_empty(updated);
+    add_insert_target(range, target->relation, permission_columns(wanted->written), permission_columns(updated),
                       has_key(wanted->mode) ? key_columns(wanted) : NULL);
 }
 
 // fire_statement_triggers fires those of the whole statement; with a key it is an INSERT ... ON CONFLICT, which is both.
 static void fire_before_statement(Writer *writer, Target *target) {
     ExecBSInsertTriggers(writer->estate, target->root);
-    if (target->mode == Mode::Upsert || target->mode == Mode::Merge)
+    if (target->updates)
         ExecBSUpdateTriggers(writer->estate, target->root);
 }
 
@@ -264,7 +276,7 @@ Writer *writer_begin(const WriterTarget *wanted, int count, bool interferes, boo
         Relation relation = writer->targets[i].relation = table_open(wanted[i].relation, RowExclusiveLock);
         if (XactReadOnly && !relation->rd_islocaltemp)
             PreventCommandIfReadOnly("sluice.run");
-        add_target(&range, relation, &wanted[i]);
+        add_target(&range, &writer->targets[i], &wanted[i]);
     }
     init_insert_range_table(writer->estate, &range);
     writer->command = GetCurrentCommandId(true);
@@ -590,7 +602,7 @@ static void finish_target(Writer *writer, Target *target) {
         return;
     if (target->bulk)
         FreeBulkInsertState(target->bulk);
-    if (target->mode == Mode::Upsert || target->mode == Mode::Merge)
+    if (target->updates)
         ExecASUpdateTriggers(writer->estate, target->root, target->update_capture);
     ExecASInsertTriggers(writer->estate, target->root, target->capture);
 }

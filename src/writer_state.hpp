@@ -99,6 +99,7 @@ struct Target {
     ResultRelInfo *root;
     Mode mode;
     bool by_query;
+    bool updates; // rows that are there are written over
     ColumnDefault *defaults;
     int default_count;
     Bitmapset *written, *returned;
