@@ -343,6 +343,363 @@ CALL compare('unlogged', 'CREATE UNLOGGED TABLE t (k int PRIMARY KEY, v int, t t
 TABLE result;
 TRUNCATE verdict;
 
+-- ---- What is written, and what is not
+
+-- load_now runs a pipeline over these documents
+CREATE PROCEDURE load_now(pipeline text, VARIADIC docs jsonb[]) LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO source (doc) SELECT d FROM unnest(docs) WITH ORDINALITY u (d, n) ORDER BY n;
+    COMMIT;
+    CALL sluice.run(pipeline);
+END $$;
+CREATE VIEW counts AS SELECT batches, source_rows, inserted, updated, deleted FROM sluice.runs ORDER BY run_id DESC LIMIT 1;
+CREATE TABLE t (k int PRIMARY KEY, v numeric, t text);
+CREATE TABLE note (k int REFERENCES t, s text);
+SELECT sluice.create_shred('p', 'source', 'doc', kinds()::json);
+CREATE INDEX ON note (k);
+CALL load_now('p', '{"k": 1, "v": 1, "t": "a", "notes": [1, 2]}', '{"k": 2, "v": 2, "notes": [3]}', '{"k": 1, "v": 1, "t": "b", "notes": [4]}');
+TABLE counts;
+SELECT k, xmin AS x1 FROM t WHERE k = 1 \gset
+-- rows that stay as they are, rows that change in what is no equality: 2 and 2.0; notes come again
+CALL load_now('p', '{"k": 1, "v": 1, "t": "b", "notes": [4]}', '{"k": 2, "v": 2.0}', '{"k": 3}', '{"k": 3, "v": 1, "notes": [5, 6]}', '{"k": 3, "v": 1, "notes": [7]}');
+TABLE counts;
+SELECT k, xmin = :x1::text::xid AS same, v, t, (SELECT string_agg(s, ',' ORDER BY s) FROM note WHERE note.k = t.k) AS notes FROM t ORDER BY k;
+CALL load_now('p', '{"k": 2, "v": 3}', '{"k": 1}', '{"k": 1, "v": 1, "t": "c"}', '{"k": 1, "v": 1, "t": "d"}');
+TABLE counts;
+SELECT sluice.drop_pipeline('p');
+SELECT sluice.create_shred('p', 'source', 'doc', (replace(kinds(), '"key"', '"mode": "skip", "key"'))::json);
+CALL sluice.run('p');
+TABLE counts;
+SELECT sluice.drop_pipeline('p');
+TRUNCATE t, note;
+-- the same by query
+SELECT sluice.create_shred('p', 'source', 'doc', (replace(kinds(), '"key"', '"mode": "merge", "key"'))::json);
+SET sluice.test_by_query = on;
+CALL sluice.run('p');
+TABLE counts;
+SELECT sum(xmin::text::bigint) AS x1 FROM t \gset
+CALL load_now('p', '{"k": 1, "v": 1}', '{"k": 2}', '{"k": 3, "notes": [8]}');
+TABLE counts;
+RESET sluice.test_by_query;
+SELECT sum(xmin::text::bigint) = :x1 AS same FROM t;
+SELECT k, v, t, (SELECT string_agg(s, ',' ORDER BY s) FROM note WHERE note.k = t.k) AS notes FROM t ORDER BY k;
+SELECT sluice.drop_pipeline('p');
+DROP TABLE t, note;
+TRUNCATE source RESTART IDENTITY;
+
+-- ---- Triggers: what fires is what INSERT ... ON CONFLICT DO UPDATE fires
+
+CREATE TABLE log (way text, line text);
+CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    line text := concat_ws(' ', TG_NAME, TG_WHEN, TG_LEVEL, TG_OP);
+BEGIN
+    IF TG_LEVEL = 'ROW' THEN
+        line := concat_ws(' ', line, CASE WHEN TG_OP <> 'INSERT' THEN 'old ' || OLD::text END, 'new ' || NEW::text, TG_TABLE_NAME);
+    ELSIF TG_NAME = 'old_new' THEN
+        line := concat_ws(' ', line, 'old', (SELECT string_agg(o::text, ' ' ORDER BY k) FROM olds o), 'new', (SELECT string_agg(n::text, ' ' ORDER BY k) FROM news n));
+    ELSIF TG_NAME = 'new' THEN
+        line := concat_ws(' ', line, (SELECT string_agg(n::text, ' ' ORDER BY k) FROM news n));
+    END IF;
+    INSERT INTO public.log VALUES (TG_TABLE_SCHEMA, line);
+    RETURN CASE WHEN TG_LEVEL = 'ROW' THEN NEW END;
+END $$;
+CREATE PROCEDURE fire(kind text, tables text, mapping text DEFAULT '{"t": {"key": "k", "columns": {"k": "$.k", "v": "$.v"}}}', conflict text DEFAULT 'UPDATE SET v = excluded.v') LANGUAGE plpgsql AS $$
+DECLARE
+    outcome text;
+BEGIN
+    TRUNCATE stage, log, source RESTART IDENTITY;
+    INSERT INTO stage (run, doc) SELECT run, jsonb_build_object('k', k, 'v', run * 100 + k) FROM generate_series(1, 2) run, generate_series(run, run * 3) k;
+    CALL build('oracle', tables);
+    FOR run IN 1..2 LOOP
+        EXECUTE format('INSERT INTO t (k, v) SELECT (doc->>''k'')::int, (doc->>''v'')::int FROM public.stage WHERE run = %s ORDER BY id ON CONFLICT (k) DO %s', run, conflict);
+    END LOOP;
+    PERFORM set_config('search_path', 'public', true);
+    COMMIT;
+    CALL load(tables, mapping, false, 1000);
+    SELECT coalesce(string_agg(format('%s %s', side, line), E'\n' ORDER BY side, line), 'equal') INTO outcome
+    FROM (SELECT 'more' AS side, * FROM (SELECT line FROM log WHERE way = 'loaded' EXCEPT ALL SELECT line FROM log WHERE way = 'oracle') more
+          UNION ALL SELECT 'missing', * FROM (SELECT line FROM log WHERE way = 'oracle' EXCEPT ALL SELECT line FROM log WHERE way = 'loaded') missing) s;
+    INSERT INTO verdict (kind, rows, outcome) SELECT kind, (SELECT count(*) FROM log WHERE way = 'oracle'), concat_ws(E'\n', outcome, nullif(difference('{t}'), 'equal'));
+    CALL unload();
+    DROP SCHEMA oracle CASCADE;
+    COMMIT;
+END $$;
+\set plain 'CREATE TABLE t (k int PRIMARY KEY, v int);'
+\set leafs 'CREATE TABLE t (k int PRIMARY KEY, v int) PARTITION BY RANGE (k); CREATE TABLE t_0 PARTITION OF t DEFAULT; CREATE TABLE t_1 (v int, k int NOT NULL); ALTER TABLE t ATTACH PARTITION t_1 FOR VALUES FROM (2) TO (4);'
+\set after_row 'CREATE TRIGGER after_row AFTER INSERT OR UPDATE ON t FOR EACH ROW EXECUTE FUNCTION public.note();'
+\set before_row 'CREATE TRIGGER before_row BEFORE INSERT OR UPDATE ON t FOR EACH ROW EXECUTE FUNCTION public.note();'
+\set statement 'CREATE TRIGGER before BEFORE INSERT OR UPDATE ON t EXECUTE FUNCTION public.note(); CREATE TRIGGER after AFTER INSERT OR UPDATE ON t EXECUTE FUNCTION public.note();'
+\set tables 'CREATE TRIGGER old_new AFTER UPDATE ON t REFERENCING OLD TABLE olds NEW TABLE news EXECUTE FUNCTION public.note(); CREATE TRIGGER new AFTER INSERT ON t REFERENCING NEW TABLE news EXECUTE FUNCTION public.note();'
+\set of_column 'CREATE TRIGGER of_v AFTER UPDATE OF v ON t FOR EACH ROW EXECUTE FUNCTION public.note(); CREATE TRIGGER of_k AFTER UPDATE OF k ON t FOR EACH ROW EXECUTE FUNCTION public.note(); CREATE TRIGGER statement_of_v AFTER UPDATE OF v ON t EXECUTE FUNCTION public.note(); CREATE TRIGGER statement_of_k AFTER UPDATE OF k ON t EXECUTE FUNCTION public.note();'
+\set conditions 'CREATE TRIGGER old_less AFTER UPDATE ON t FOR EACH ROW WHEN (OLD.v < NEW.v AND OLD.k <> 2) EXECUTE FUNCTION public.note(); CREATE TRIGGER odd AFTER INSERT ON t FOR EACH ROW WHEN (NEW.k % 2 = 1) EXECUTE FUNCTION public.note();'
+CALL fire('after each row', :'plain' || :'after_row');
+CALL fire('before each row', :'plain' || :'before_row');
+CALL fire('statement', :'plain' || :'statement');
+CALL fire('transition tables', :'plain' || :'tables');
+CALL fire('of columns', :'plain' || :'of_column');
+CALL fire('conditions', :'plain' || :'conditions');
+CALL fire('all', :'plain' || :'after_row' || :'before_row' || :'statement' || :'tables' || :'of_column' || :'conditions');
+CALL fire('all but those before each row', :'plain' || :'after_row' || :'statement' || :'tables' || :'of_column' || :'conditions');
+CALL fire('all, skip', :'plain' || :'after_row' || :'statement' || :'tables' || :'conditions', '{"t": {"key": "k", "mode": "skip", "columns": {"k": "$.k", "v": "$.v"}}}', 'NOTHING');
+CALL fire('partitions, after each row', :'leafs' || :'after_row');
+CALL fire('partitions, all', :'leafs' || :'after_row' || :'statement' || :'tables' || :'of_column' || :'conditions');
+CALL fire('partitions, all, before each row', :'leafs' || :'after_row' || :'before_row' || :'statement' || :'tables' || :'of_column' || :'conditions');
+TABLE result;
+TRUNCATE verdict;
+
+-- ---- Errors of an update are those of INSERT ... ON CONFLICT DO UPDATE, and leave nothing behind
+
+CREATE TABLE t (k int PRIMARY KEY, v int CHECK (v < 100), t text NOT NULL DEFAULT 'a', u int UNIQUE, d positive, f int REFERENCES t DEFERRABLE, g int GENERATED ALWAYS AS (1000 / v) STORED);
+CREATE TABLE note (k int REFERENCES t, s text CHECK (s <> ''), n int);
+INSERT INTO t VALUES (1, 1, 'a', 1), (2, 2, 'a', 2);
+INSERT INTO note VALUES (1, 'first');
+CREATE INDEX ON note (k);
+SELECT sluice.create_shred('p', 'source', 'doc', '{"t": {"key": "k", "mode": "merge", "columns": {"k": "$.k", "v": "$.v", "t": "$.t", "u": "$.u", "d": "$.d", "f": "$.f"}},
+    "note": {"parent": "t", "each": "$.notes[*]", "columns": {"k": "parent.k", "s": "@.s", "n": "@.n"}}}');
+CREATE PROCEDURE both_ways(doc jsonb) LANGUAGE plpgsql AS $$
+BEGIN
+    CALL take('p', doc);
+    SET sluice.test_by_query = on;
+    CALL take('p', doc);
+    RESET sluice.test_by_query;
+END $$;
+CREATE PROCEDURE fails(statement text) LANGUAGE plpgsql AS $$
+DECLARE
+    about text;
+BEGIN
+    EXECUTE statement;
+EXCEPTION WHEN OTHERS THEN
+    GET STACKED DIAGNOSTICS about = CONSTRAINT_NAME;
+    RAISE WARNING '%: % %', SQLSTATE, SQLERRM, about;
+END $$;
+CALL both_ways('{"k": 1, "v": 100}');
+CALL fails('UPDATE t SET v = 100 WHERE k = 1');
+CALL both_ways('{"k": 1, "t": null}');
+CALL fails('UPDATE t SET t = NULL WHERE k = 1');
+CALL both_ways('{"k": 1, "u": 2}');
+CALL fails('UPDATE t SET u = 2 WHERE k = 1');
+CALL both_ways('{"k": 1, "d": 0}');
+CALL fails('UPDATE t SET d = 0 WHERE k = 1');
+CALL both_ways('{"k": 1, "f": 5}');
+CALL fails('UPDATE t SET f = 5 WHERE k = 1; SET CONSTRAINTS ALL IMMEDIATE');
+CALL both_ways('{"k": 1, "v": 0}');
+CALL fails('UPDATE t SET v = 0 WHERE k = 1');
+CALL both_ways('{"k": 1, "notes": [{"s": "x", "n": 1}, {"s": ""}]}');
+CALL both_ways('{"k": 1, "notes": [{"s": "x", "n": "y"}]}');
+TABLE t ORDER BY k;
+TABLE note;
+SELECT sluice.drop_pipeline('p');
+-- rows that refer to a replaced one keep it
+ALTER TABLE note ADD id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY;
+CREATE TABLE reader (note int REFERENCES note);
+INSERT INTO reader SELECT id FROM note;
+SELECT sluice.create_shred('p', 'source', 'doc', '{"t": {"key": "k", "columns": {"k": "$.k", "v": "$.v"}}, "note": {"parent": "t", "each": "$.notes[*]", "columns": {"k": "parent.k", "s": "@"}}}');
+CALL both_ways('{"k": 1, "v": 1, "notes": ["x"]}');
+TABLE note;
+ALTER TABLE reader DROP CONSTRAINT reader_note_fkey, ADD FOREIGN KEY (note) REFERENCES note ON DELETE CASCADE;
+CALL take('p', '{"k": 1, "v": 1, "notes": ["x"]}');
+SELECT k, s, (SELECT count(*) FROM reader) AS readers FROM note;
+SELECT sluice.drop_pipeline('p');
+DROP TABLE reader, note, t;
+
+-- ---- Sources: text and json, where the last of duplicate members wins; documents delivered again
+
+CREATE TABLE t (k int PRIMARY KEY, v text, j jsonb);
+CREATE TABLE lines (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, doc text, json json);
+INSERT INTO lines (doc) VALUES ('{"k": 1, "v": "a", "v": "b", "j": {"x": 1.0}}'), ('{"k": 2, "v": "c"}'), ('{"v": "d", "k": 1, "j": {"x":1.0}}'), (NULL), ('{"k": 2, "k": 3, "v": null}'), ('{"j": [], "k": 2}');
+UPDATE lines SET json = doc::json;
+CREATE TABLE seen (source text, mode text, found text);
+CREATE PROCEDURE read_lines(document text, mode text) LANGUAGE plpgsql AS $$
+BEGIN
+    TRUNCATE t;
+    PERFORM sluice.create_shred('p', 'lines', document, format('{"t": {"key": "k", "mode": "%s", "columns": {"k": "$.k", "v": "$.v", "j": "$.j"}}}', mode)::json);
+    COMMIT;
+    CALL sluice.run('p');
+    INSERT INTO seen SELECT document, mode, string_agg(t::text, ' ' ORDER BY k) FROM t;
+    PERFORM sluice.drop_pipeline('p');
+END $$;
+CALL read_lines('doc', 'upsert');
+CALL read_lines('json', 'upsert');
+CALL read_lines('doc', 'merge');
+CALL read_lines('json', 'merge');
+CALL read_lines('json', 'skip');
+SELECT found, string_agg(DISTINCT mode || ' ' || source, ', ') FROM seen GROUP BY 1 ORDER BY 2;
+TRUNCATE t;
+SELECT sluice.create_shred('p', 'lines', 'json', '{"t": {"key": "k", "columns": {"k": "$.k", "v": "$.v", "j": "$.j"}}}', cursor => 'hash', order_by => 'id');
+CALL sluice.run('p', batch_size => 2);
+SELECT string_agg(t::text, ' ' ORDER BY k) FROM t;
+-- the same documents again are no news; one that is changed is
+INSERT INTO lines (json) SELECT json FROM lines WHERE id = 1;
+CALL sluice.run('p');
+UPDATE lines SET json = '{"k": 3, "v": "changed"}' WHERE id = 5;
+CALL sluice.run('p');
+SELECT string_agg(t::text, ' ' ORDER BY k) FROM t;
+SELECT source_rows, inserted, updated, duplicates FROM sluice.runs ORDER BY run_id DESC LIMIT 3;
+SELECT sluice.drop_pipeline('p');
+DROP TABLE seen, lines;
+
+-- in the caller's transaction, and undone with it
+SELECT sluice.create_shred('p', 'source', 'doc', '{"t": {"key": "k", "columns": {"k": "$.k", "v": "$.v"}}}');
+TRUNCATE t;
+DELETE FROM source;
+INSERT INTO source (doc) VALUES ('{"k": 1, "v": "a"}'), ('{"k": 1, "v": "b"}'), ('{"k": 2, "v": "c"}');
+BEGIN;
+SELECT source_rows, inserted, updated FROM sluice.run_batch('p', 1);
+SAVEPOINT one;
+SELECT source_rows, inserted, updated FROM sluice.run_batch('p', 1);
+UPDATE t SET v = 'of the caller', k = 3;
+SELECT source_rows, inserted, updated FROM sluice.run_batch('p', 1);
+TABLE t ORDER BY k;
+ROLLBACK TO one;
+UPDATE t SET v = 'of the caller';
+SELECT source_rows, inserted, updated FROM sluice.run_batch('p', 2);
+COMMIT;
+TABLE t ORDER BY k;
+SELECT sluice.drop_pipeline('p');
+DROP TABLE t;
+
+-- ---- Rights and row-level security of the owner
+
+CREATE ROLE regress_sluice_key;
+GRANT SELECT ON source TO regress_sluice_key;
+CREATE SCHEMA mine;
+GRANT ALL ON SCHEMA mine TO regress_sluice_key;
+CREATE TABLE mine.t (k int PRIMARY KEY, v int, n text DEFAULT current_user);
+CREATE TABLE mine.note (k int, s text);
+CREATE INDEX ON mine.note (k);
+DELETE FROM source;
+CREATE FUNCTION rights() RETURNS text LANGUAGE sql AS $$ SELECT '{"mine.t": {"key": "k", "columns": {"k": "$.k", "v": "$.v"}}, "mine.note": {"parent": "mine.t", "each": "$.notes[*]", "columns": {"k": "parent.k", "s": "@"}}}' $$;
+-- without_right: at the creation, and in runs of a pipeline that was created with it
+CREATE PROCEDURE without_right(what text) LANGUAGE plpgsql AS $$
+BEGIN
+    GRANT INSERT, SELECT (k, v), UPDATE (v) ON mine.t TO regress_sluice_key;
+    GRANT INSERT, SELECT (k), DELETE ON mine.note TO regress_sluice_key;
+    SET LOCAL ROLE regress_sluice_key;
+    PERFORM sluice.create_shred('p', 'source', 'doc', rights()::json);
+    RESET ROLE;
+    EXECUTE 'REVOKE ' || what || ' FROM regress_sluice_key';
+    COMMIT;
+    SET LOCAL ROLE regress_sluice_key;
+    CALL fails('SELECT sluice.create_shred(''again'', ''source'', ''doc'', rights()::json)');
+    RESET ROLE;
+    CALL attempt('p');
+    SET sluice.test_by_query = on;
+    CALL attempt('p');
+    RESET sluice.test_by_query;
+    PERFORM sluice.drop_pipeline(pipeline) FROM sluice.status;
+    EXECUTE 'GRANT ' || what || ' TO regress_sluice_key';
+END $$;
+INSERT INTO mine.t (k, v) VALUES (1, 0);
+INSERT INTO source (doc) VALUES ('{"k": 1, "v": 1, "notes": ["a"]}'), ('{"k": 1, "v": 2, "notes": ["b"]}');
+CALL without_right('UPDATE (v) ON mine.t');
+CALL without_right('INSERT ON mine.t');
+CALL without_right('SELECT (k) ON mine.t');
+CALL without_right('DELETE ON mine.note');
+CALL without_right('SELECT (k) ON mine.note');
+TABLE mine.t;
+TABLE mine.note;
+SET ROLE regress_sluice_key;
+SELECT sluice.create_shred('p', 'source', 'doc', rights()::json);
+RESET ROLE;
+CALL take('p', '{"k": 1, "v": 3, "notes": ["c"]}');
+TABLE mine.t;
+TABLE mine.note;
+-- row-level security: what the owner does not see is not his to replace, nor to write over
+ALTER TABLE mine.t ENABLE ROW LEVEL SECURITY;
+ALTER TABLE mine.note ENABLE ROW LEVEL SECURITY;
+CREATE POLICY own ON mine.t USING (k < 10) WITH CHECK (v < 100);
+CREATE POLICY own ON mine.note USING (s <> 'kept');
+GRANT SELECT ON mine.t, mine.note TO regress_sluice_key;
+INSERT INTO mine.t VALUES (20, 20, 'hidden');
+INSERT INTO mine.note VALUES (1, 'kept');
+CALL take('p', '{"k": 1, "v": 4, "notes": ["d", "e"]}');
+CALL take('p', '{"k": 1, "v": 100}');
+CALL take('p', '{"k": 20, "v": 5}');
+CALL take('p', '{"k": 1, "v": 5, "notes": ["kept"]}');
+TABLE mine.t ORDER BY k;
+TABLE mine.note ORDER BY s;
+SELECT sluice.drop_pipeline('p');
+DROP SCHEMA mine CASCADE;
+REVOKE ALL ON source FROM regress_sluice_key;
+DROP ROLE regress_sluice_key;
+
+-- ---- Refused when the pipeline is created
+
+CREATE TABLE t (a int, b int, c jsonb, p point, s serial, link int);
+CREATE TABLE child (a int, b int);
+CREATE UNIQUE INDEX unique_index ON t (a) WHERE b > 0;
+CREATE UNIQUE INDEX ON t ((a + 1));
+CREATE UNIQUE INDEX ON t (a, b);
+ALTER TABLE t ADD CONSTRAINT later UNIQUE (b) DEFERRABLE;
+CREATE UNIQUE INDEX ON t (link);
+ALTER TABLE t ADD EXCLUDE USING btree (s WITH =);
+CREATE VIEW v AS SELECT * FROM t;
+CREATE FOREIGN DATA WRAPPER regress_key;
+CREATE SERVER regress_key FOREIGN DATA WRAPPER regress_key;
+CREATE FOREIGN TABLE f (a int, b int) SERVER regress_key;
+CREATE TABLE ruled (a int PRIMARY KEY, b int);
+CREATE RULE r AS ON UPDATE TO ruled DO ALSO NOTHING;
+CREATE TABLE leafs (a int, b int) PARTITION BY LIST (a);
+CREATE TABLE leaf PARTITION OF leafs DEFAULT;
+CREATE UNIQUE INDEX ON leaf (b);
+CREATE PROCEDURE refuse(mapping text) LANGUAGE plpgsql AS $$
+DECLARE
+    detail text;
+    hint text;
+BEGIN
+    PERFORM sluice.create_shred('refused', 'source', 'doc', mapping::json);
+    RAISE WARNING 'not refused: %', mapping;
+    PERFORM sluice.drop_pipeline('refused');
+EXCEPTION WHEN OTHERS THEN
+    GET STACKED DIAGNOSTICS hint = PG_EXCEPTION_HINT;
+    RAISE WARNING '%: % (%)', SQLSTATE, SQLERRM, hint;
+END $$;
+CREATE FUNCTION of_t(words text, tab text DEFAULT 't', columns text DEFAULT '"a": "$.a", "b": "$.b"') RETURNS text LANGUAGE sql AS $$
+    SELECT format('{"%s": {%s, "columns": {%s}}}', tab, words, columns) $$;
+-- indexes
+CALL refuse(of_t('"key": "a"'));
+CALL refuse(of_t('"key": "b"'));
+CALL refuse(of_t('"key": "s"', columns => '"s": "$.s"'));
+CALL refuse(of_t('"key": ["a", "b", "link"]', columns => '"a": "$.a", "b": "$.b", "link": "$.link"'));
+CALL refuse(of_t('"key": "b"', 'leafs'));
+-- targets
+CALL refuse(of_t('"key": "a"', 'v'));
+CALL refuse(of_t('"key": "a"', 'f'));
+CALL refuse(of_t('"key": "a"', 'ruled'));
+-- the key
+CALL refuse(of_t('"key": "s"', columns => '"s": "#serial"'));
+CALL refuse(of_t('"key": "a"', columns => '"a": "#default"'));
+CALL refuse(of_t('"key": "c"'));
+CALL refuse(of_t('"key": ["a", "a"]'));
+CALL refuse(of_t('"key": []'));
+CALL refuse(of_t('"key": 1'));
+-- words that do not go together
+CALL refuse(of_t('"mode": "upsert"'));
+CALL refuse(of_t('"mode": "merge"'));
+CALL refuse(of_t('"mode": "skip"'));
+CALL refuse(of_t('"mode": "append", "key": ["a", "b"]'));
+CALL refuse(of_t('"mode": "replace", "key": ["a", "b"]'));
+CALL refuse(of_t('"mode": "replace"'));
+CALL refuse(of_t('"mode": "upsrt", "key": ["a", "b"]'));
+CALL refuse(of_t('"newest_by": "b"'));
+CALL refuse(of_t('"newest_by": "c", "key": ["a", "b"]'));
+CALL refuse(of_t('"newest_by": "s", "key": ["a", "b"]', columns => '"a": "$.a", "b": "$.b", "s": "#serial"'));
+CALL refuse(of_t('"newest_by": "p", "key": ["a", "b"]', columns => '"a": "$.a", "b": "$.b", "p": "$.p"'));
+CALL refuse(of_t('"newest_by": "b", "mode": "skip", "key": ["a", "b"]'));
+-- children
+CREATE FUNCTION with_child(parent text, child text, more text DEFAULT '') RETURNS text LANGUAGE sql AS $$
+    SELECT format('{"t": {%s "columns": {"a": "$.a", "b": "$.b", "link": "$.link"}}, "child": {"parent": "t", "each": "$.x[*]", %s}%s}', parent, child, more) $$;
+CALL refuse(with_child('', '"mode": "replace", "columns": {"a": "parent.a"}'));
+CALL refuse(with_child('"key": ["b", "a"],', '"columns": {"a": "@.a"}'));
+CALL refuse(with_child('"key": ["b", "a"],', '"columns": {"a": "parent.a"}', ', "leafs": {"parent": "child", "key": "a", "each": "@.y[*]", "columns": {"a": "parent.a"}}'));
+CALL refuse(with_child('"key": ["b", "a"],', '"columns": {"a": "parent.a"}', ', "leafs": {"parent": "child", "mode": "append", "each": "@.y[*]", "columns": {"a": "parent.a"}}'));
+CALL refuse(with_child('"key": ["b", "a"],', '"columns": {"a": "parent.a"}', ', "leafs": {"parent": "child", "each": "@.y[*]", "columns": {"a": "@.a"}}'));
+-- twice
+CALL refuse(with_child('"key": ["b", "a"],', '"columns": {"a": "parent.a"}', ', "\"t\"": {"columns": {"a": "$.a"}}'));
+DROP FOREIGN DATA WRAPPER regress_key CASCADE;
+DROP TABLE t, child, ruled, leafs CASCADE;
+
 -- ---- Random histories
 --
 -- Documents of few keys, with keyed children (item), rows below these (sub), replaced children (tag) and rows below those (note).
