@@ -28,7 +28,7 @@ REGRESS := \
 	shred path types value format content mapping target error writer key foreign_key pipeline snapshot hash arrival position \
 	rights comments
 
-ISOLATION := foreign_key run sequence sequence_orders sequence_partition sequence_prepared snapshot hash hash_arrival hash_stamp
+ISOLATION := foreign_key key run sequence sequence_orders sequence_partition sequence_prepared snapshot hash hash_arrival hash_stamp
 
 REGRESS_OPTS := --inputdir=. --load-extension=sluice
 ISOLATION_OPTS := --inputdir=test/isolation --load-extension=sluice
