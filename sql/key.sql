@@ -152,7 +152,7 @@ BEGIN
     TRUNCATE stage;
     EXECUTE format('INSERT INTO stage (run, doc) SELECT n / 3, jsonb_build_object(''k'', k::%s, ''v'', n) FROM generate_series(1, 8) n, unnest(%L::text[]) WITH ORDINALITY u (k, o) ORDER BY n, o', written, keys);
     CALL compare(kind, format('CREATE TABLE t (v int, k %s PRIMARY KEY)', type), '{"t": {"key": "k", "columns": {"k": "$.k", "v": "$.v"}}}',
-        'INSERT INTO t SELECT v, k FROM (SELECT DISTINCT ON (k) k, v, id FROM (SELECT id, (jsonb_populate_record(NULL::t, doc)).* FROM stage) s ORDER BY k, id DESC) s');
+        'INSERT INTO t SELECT v, k FROM (SELECT DISTINCT ON (k) k, v, id FROM (SELECT id, (jsonb_populate_record(NULL::t, doc)).* FROM stage) s ORDER BY k, id DESC) s', sizes => '{2,1000}');
     DELETE FROM stage;
     INSERT INTO stage OVERRIDING SYSTEM VALUE TABLE kept;
     DROP TABLE kept;
