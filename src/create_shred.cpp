@@ -50,13 +50,34 @@ static void check_columns_right(Oid relation, const Bitmapset *columns, AclMode 
             aclcheck_error(ACLCHECK_NO_PRIV, get_relkind_objtype(get_rel_relkind(relation)), get_rel_name(relation));
 }
 
-static void check_target_rights(const ShredTable *table) {
-    check_columns_right(table->relation, table->written, ACL_INSERT);
+// check_key_rights: rows are found by their key, and written over but for it.
+static void check_key_rights(const ShredTable *table) {
+    Bitmapset *key = NULL;
+    for (int i = 0; i < table->mapped->key_count; i++)
+        key = bms_add_member(key, get_attnum(table->relation, table->mapped->key[i]));
     if (table->mode == Mode::Upsert || table->mode == Mode::Merge)
-        check_columns_right(table->relation, table->written, ACL_UPDATE);
-    if (table->mode == Mode::Replace && pg_class_aclcheck(table->relation, GetUserId(), ACL_DELETE) != ACLCHECK_OK)
+        check_columns_right(table->relation, bms_difference(table->written, key), ACL_UPDATE);
+    if (table->newest_by)
+        key = bms_add_member(key, table->newest_by);
+    check_columns_right(table->relation, bms_add_members(key, table->returned), ACL_SELECT);
+}
+
+static void check_replace_rights(const ShredTable *table) {
+    if (pg_class_aclcheck(table->relation, GetUserId(), ACL_DELETE) != ACLCHECK_OK)
         aclcheck_error(ACLCHECK_NO_PRIV, get_relkind_objtype(get_rel_relkind(table->relation)),
                        get_rel_name(table->relation));
+    Bitmapset *references = NULL;
+    for (int i = 0; i < table->reference_count; i++)
+        references = bms_add_member(references, table->references[i].child);
+    check_columns_right(table->relation, references, ACL_SELECT);
+}
+
+static void check_target_rights(const ShredTable *table) {
+    check_columns_right(table->relation, table->written, ACL_INSERT);
+    if (table->mapped->key_count > 0)
+        check_key_rights(table);
+    if (table->mode == Mode::Replace)
+        check_replace_rights(table);
 }
 
 static void check_rights(const ShredPlan *plan, Relation source, const char *document) {

@@ -99,13 +99,11 @@ static bool is_key(const Keyed *keyed, int number) {
 static void plan_query(Target *target) {
     Keyed *keyed = target->keyed;
     TupleDesc columns = RelationGetDescr(target->relation);
-    StringInfoData names, conditions, keys, sets, old, fresh;
+    StringInfoData names, conditions, keys, sets;
     initStringInfo(&names);
     initStringInfo(&conditions);
     initStringInfo(&keys);
     initStringInfo(&sets);
-    initStringInfo(&old);
-    initStringInfo(&fresh);
     Oid *types = static_cast<Oid *>(palloc(sizeof(Oid) * keyed->count));
     for (int i = 0; i < keyed->count; i++) {
         Form_pg_attribute column = TupleDescAttr(columns, keyed->columns[i] - 1);
@@ -114,18 +112,13 @@ static void plan_query(Target *target) {
         appendStringInfo(&conditions, "%st.%s = $%d", i ? " AND " : "", name, i + 1);
         appendStringInfo(&keys, "%s%s", i ? ", " : "", name);
     }
-    bool comparable = true;
     for (int i = 0; i < target->row_type->natts; i++) {
         Form_pg_attribute column = TupleDescAttr(columns, target->row_columns[i]);
         const char *name = quote_identifier(NameStr(column->attname));
         appendStringInfo(&names, "%st.%s", i ? ", " : "", name);
         if (is_key(keyed, column->attnum) || !bms_is_member(column->attnum, target->written))
             continue;
-        const char *comma = sets.len ? ", " : "";
-        appendStringInfo(&sets, "%s%s = excluded.%s", comma, name, name);
-        appendStringInfo(&old, "%st.%s", comma, name);
-        appendStringInfo(&fresh, "%sexcluded.%s", comma, name);
-        comparable = comparable && OidIsValid(lookup_type_cache(column->atttypid, TYPECACHE_EQ_OPR)->eq_opr);
+        appendStringInfo(&sets, "%s%s = excluded.%s", sets.len ? ", " : "", name, name);
     }
     const char *relation = relation_name(RelationGetRelid(target->relation));
     const bool skips = target->mode == Mode::Skip || sets.len == 0;
@@ -134,9 +127,8 @@ static void plan_query(Target *target) {
     keyed->find = SPI_prepare(find, keyed->count, types);
     if (!keyed->find)
         elog(ERROR, "could not plan the look-up of a key: %s", SPI_result_code_string(SPI_result));
-    const char *where = comparable ? psprintf(" WHERE ROW(%s) IS DISTINCT FROM ROW(%s)", old.data, fresh.data) : "";
     keyed->write = psprintf("%s ON CONFLICT (%s) DO %s", target->insert, keys.data,
-                            skips ? "NOTHING" : psprintf("UPDATE SET %s%s", sets.data, where));
+                            skips ? "NOTHING" : psprintf("UPDATE SET %s", sets.data));
 }
 
 void open_keyed(Writer *writer, Target *target, const WriterTarget *wanted) {
@@ -311,15 +303,16 @@ static bool probe_table(Writer *writer, Target *target, KeyedRow *row) {
     LeafProbe *probe = leaf_probe(writer, keyed, row->leaf);
     if (!writer->snapshot)
         writer->snapshot = RegisterSnapshot(GetLatestSnapshot());
-    if (!probe->scan) {
-        MemoryContext before = MemoryContextSwitchTo(writer->estate->es_query_cxt);
+    // what the access method keeps with its scan (the dead entries that it met ...) it takes from the current context
+    MemoryContext before = MemoryContextSwitchTo(writer->estate->es_query_cxt);
+    if (!probe->scan)
         probe->scan = begin_index_scan(row->leaf->ri_RelationDesc, probe->index, writer->snapshot, keyed->count);
-        MemoryContextSwitchTo(before);
-    }
     for (int i = 0; i < keyed->count; i++)
         probe->keys[i].sk_argument = row->key[i];
     index_rescan(probe->scan, probe->keys, keyed->count, NULL, 0);
-    if (!index_getnext_slot(probe->scan, ForwardScanDirection, probe->found))
+    const bool found = index_getnext_slot(probe->scan, ForwardScanDirection, probe->found);
+    MemoryContextSwitchTo(before);
+    if (!found)
         return false;
     row->tid = probe->found->tts_tid;
     row->existed = row->in_table = true;
@@ -410,7 +403,8 @@ static bool is_older(Keyed *keyed, const TupleTableSlot *fresh, const TupleTable
                                            known->tts_values[column])) < 0;
 }
 
-// lay_over fills what the document leaves alone from what is known; it tells whether anything changes.
+// lay_over fills what the document leaves alone from what is known; it tells whether anything changes. The key stays as it
+// is written there (1.0 is found by 1.00): by ON CONFLICT it does, too.
 static bool lay_over(Target *target, TupleTableSlot *fresh, const TupleTableSlot *known) {
     TupleDesc columns = RelationGetDescr(target->relation);
     bool changed = false;
@@ -418,7 +412,7 @@ static bool lay_over(Target *target, TupleTableSlot *fresh, const TupleTableSlot
         Form_pg_attribute column = TupleDescAttr(columns, i);
         if (column->attisdropped)
             continue;
-        if (is_left_alone(target, i)) {
+        if (is_left_alone(target, i) || is_key(target->keyed, i + 1)) {
             fresh->tts_values[i] = known->tts_values[i];
             fresh->tts_isnull[i] = known->tts_isnull[i];
         } else if (fresh->tts_isnull[i] != known->tts_isnull[i] ||
@@ -510,11 +504,11 @@ static bool put_known(Writer *writer, Target *target, KeyedRow *row, TupleTableS
     if (target->mode == Mode::Skip || is_older(target->keyed, target->filling, known))
         return false;
     const bool changed = lay_over(target, target->filling, known);
-    if (!met) { // what children referred to before this batch
+    touch_row(writer, row);
+    if (!row->returned) { // what children referred to before this batch: nothing of it counted so far
         give_returned(target, known, caller);
         keep_stored(writer, target, row);
     }
-    touch_row(writer, row);
     row->again = row->again || met;
     if (changed)
         put_changed(writer, target, row, caller);

@@ -38,36 +38,38 @@ static void see_row(void *context, Oid relation, Datum row) {
     MemoryContextSwitchTo(before);
 }
 
-static void add_result(const Preview *preview, const char *place, const char *target, const char *json, const char *error) {
-    const char *texts[] = {place, target, NULL, error};
-    Datum values[4] = {};
-    bool nulls[4];
-    for (int i = 0; i < 4; i++) {
+// add_result adds a row to the result: source row, target, row, error, detail; of them row and detail are JSON.
+static void add_result(const Preview *preview, const char *const *texts) {
+    constexpr int count = 5;
+    Datum values[count] = {};
+    bool nulls[count];
+    for (int i = 0; i < count; i++) {
+        const bool json = i == 2 || i == 4;
         nulls[i] = !texts[i];
         if (texts[i])
-            values[i] = CStringGetTextDatum(texts[i]);
+            values[i] = json ? DirectFunctionCall1(jsonb_in, CStringGetDatum(texts[i])) : CStringGetTextDatum(texts[i]);
     }
-    nulls[2] = !json;
-    if (json)
-        values[2] = DirectFunctionCall1(jsonb_in, CStringGetDatum(json));
     tuplestore_putvalues(preview->result, preview->columns, values, nulls);
 }
 
 static void show_held(const Preview *preview, const HeldRow *held) {
     const char *place = held->row.place;
     if (held->refusal) {
-        add_result(preview, place, NULL, NULL,
-                   psprintf("%s: %s %s", unpack_sql_state(held->refusal->sqlstate), held->refusal->message,
-                            held->refusal->detail));
+        const char *error =
+            psprintf("%s: %s", unpack_sql_state(held->refusal->sqlstate), held->refusal->message);
+        const char *texts[] = {place, NULL, NULL, error, held->refusal->detail};
+        add_result(preview, texts);
         return;
     }
     ListCell *cell;
     foreach (cell, preview->seen) {
         const SeenRow *seen = static_cast<SeenRow *>(lfirst(cell));
-        add_result(preview, place, seen->target, seen->json, NULL);
+        const char *texts[] = {place, seen->target, seen->json, NULL, NULL};
+        add_result(preview, texts);
     }
+    const char *nothing[] = {place, NULL, NULL, NULL, NULL};
     if (preview->seen == NIL)
-        add_result(preview, place, NULL, NULL, NULL);
+        add_result(preview, nothing);
 }
 
 // show_row loads one source row by itself.

@@ -4,7 +4,7 @@ CREATE PROCEDURE sluice.retry(name text)
 LANGUAGE C AS 'MODULE_PATHNAME', 'sluice_retry';
 COMMENT ON PROCEDURE sluice.retry(text) IS 'load the rejects of a pipeline again; those that fit now leave sluice.rejects';
 
-CREATE FUNCTION sluice.preview(name text, row_count int DEFAULT 10, OUT source_row text, OUT target text, OUT "row" jsonb, OUT error text)
+CREATE FUNCTION sluice.preview(name text, row_count int DEFAULT 10, OUT source_row text, OUT target text, OUT "row" jsonb, OUT error text, OUT detail jsonb)
 RETURNS SETOF record
 LANGUAGE C AS 'MODULE_PATHNAME', 'sluice_preview';
 COMMENT ON FUNCTION sluice.preview(text, int) IS 'what the next source rows of a pipeline would become: rows of targets, or the error; nothing is written';

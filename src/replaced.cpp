@@ -2,7 +2,7 @@
 //
 // Old rows are deleted by one statement a table and batch, whose keys are the values by which they refer to their parents.
 // Until then the new rows wait with their keyed parent (defer_row); those of a parent that the table had not, and that came
-// for the first time, need not. The delete is SQL of the owner: his rights, triggers, rules and policies hold, and any kind
+// for the first time, need not, unless they may refer to a value that was another parent's. The delete is SQL of the owner: his rights, triggers, rules and policies hold, and any kind
 // of table will do.
 #include "writer_state.hpp"
 
@@ -10,9 +10,30 @@
 
 namespace sluice {
 
-void plan_replaced(Target *target, const WriterTarget *wanted) {
+static bool is_key_column(Oid key_index, AttrNumber column) {
+    Relation index = index_open(key_index, AccessShareLock);
+    bool found = false;
+    for (int i = 0; i < IndexRelationGetNumberOfKeyAttributes(index); i++)
+        found = found || index->rd_index->indkey.values[i] == column;
+    index_close(index, NoLock);
+    return found;
+}
+
+// link_changes tells whether what a target's rows refer to may go from one parent to another: it is filled, and no key.
+static bool link_changes(const WriterTarget *wanted, const WriterTarget *parent) {
+    for (int i = 0; i < wanted->reference_count && OidIsValid(parent->key_index); i++)
+        if (bms_is_member(wanted->references[i].parent, parent->written) &&
+            !is_key_column(parent->key_index, wanted->references[i].parent))
+            return true;
+    return false;
+}
+
+void plan_replaced(Target *target, const WriterTarget *all) {
+    const WriterTarget *wanted = &all[target->index];
     target->references = wanted->references;
     target->reference_count = wanted->reference_count;
+    for (; wanted->mode == Mode::Replace; wanted = &all[wanted->parent]) // they go together
+        target->link_changes = target->link_changes || link_changes(wanted, &all[wanted->parent]);
 }
 
 // is_under tells whether a target is another one or below it.
@@ -71,7 +92,8 @@ void writer_replace(Writer *writer, int index) {
 
 bool defer_row(Writer *writer, Target *target, MemoryContext caller) {
     KeyedRow *owner = target->current;
-    if (target->mode != Mode::Replace || !owner || !(owner->existed || owner->again || target->by_query))
+    if (target->mode != Mode::Replace || !owner ||
+        !(owner->existed || owner->again || target->by_query || target->link_changes))
         return false;
     if (!target->by_query && !target->routing)
         check_row(writer, target, target->root, target->filling);

@@ -167,7 +167,8 @@ static Bitmapset *permission_columns(const Bitmapset *written) {
     return result;
 }
 
-static void open_target(Writer *writer, int index, const WriterTarget *wanted) {
+static void open_target(Writer *writer, int index, const WriterTarget *all) {
+    const WriterTarget *wanted = &all[index];
     Target *target = &writer->targets[index];
     TupleDesc columns = RelationGetDescr(target->relation);
     target->index = index;
@@ -182,7 +183,7 @@ static void open_target(Writer *writer, int index, const WriterTarget *wanted) {
     target->user_code = may_interfere(target->relation, target->by_query);
     if (target->mode == Mode::Merge)
         target->absent = static_cast<bool *>(palloc0(sizeof(bool) * columns->natts));
-    plan_replaced(target, wanted);
+    plan_replaced(target, all);
     plan_defaults(target, wanted->written);
     if (target->by_query)
         open_query(target, wanted->written);
@@ -234,17 +235,29 @@ static Bitmapset *key_columns(const WriterTarget *wanted) {
     return permission_columns(columns);
 }
 
-static void add_target(InsertRangeTable *range, Relation relation, const WriterTarget *wanted) {
-    Bitmapset *columns = permission_columns(wanted->written);
-    const bool updates = wanted->mode == Mode::Upsert || wanted->mode == Mode::Merge;
-    add_insert_target(range, relation, columns, updates ? columns : NULL,
+// updated_columns lists the columns that are written over: all but those of the key, which stays as it is.
+static Bitmapset *updated_columns(const WriterTarget *wanted) {
+    if (wanted->mode != Mode::Upsert && wanted->mode != Mode::Merge)
+        return NULL;
+    Bitmapset *columns = bms_copy(wanted->written);
+    Relation index = index_open(wanted->key_index, AccessShareLock);
+    for (int i = 0; i < IndexRelationGetNumberOfKeyAttributes(index); i++)
+        columns = bms_del_member(columns, index->rd_index->indkey.values[i]);
+    index_close(index, NoLock);
+    return columns;
+}
+
+static void add_target(InsertRangeTable *range, Target *target, const WriterTarget *wanted) {
+    Bitmapset *updated = updated_columns(wanted);
+    target->updates = !bms_is_empty(updated);
+    add_insert_target(range, target->relation, permission_columns(wanted->written), permission_columns(updated),
                       has_key(wanted->mode) ? key_columns(wanted) : NULL);
 }
 
 // fire_statement_triggers fires those of the whole statement; with a key it is an INSERT ... ON CONFLICT, which is both.
 static void fire_before_statement(Writer *writer, Target *target) {
     ExecBSInsertTriggers(writer->estate, target->root);
-    if (target->mode == Mode::Upsert || target->mode == Mode::Merge)
+    if (target->updates)
         ExecBSUpdateTriggers(writer->estate, target->root);
 }
 
@@ -263,7 +276,7 @@ Writer *writer_begin(const WriterTarget *wanted, int count, bool interferes, boo
         Relation relation = writer->targets[i].relation = table_open(wanted[i].relation, RowExclusiveLock);
         if (XactReadOnly && !relation->rd_islocaltemp)
             PreventCommandIfReadOnly("sluice.run");
-        add_target(&range, relation, &wanted[i]);
+        add_target(&range, &writer->targets[i], &wanted[i]);
     }
     init_insert_range_table(writer->estate, &range);
     writer->command = GetCurrentCommandId(true);
@@ -272,7 +285,7 @@ Writer *writer_begin(const WriterTarget *wanted, int count, bool interferes, boo
         AllocSetContextCreate(writer->estate->es_query_cxt, "sluice keyed rows", ALLOCSET_DEFAULT_SIZES);
     AfterTriggerBeginQuery();
     for (int i = 0; i < count; i++) {
-        open_target(writer, i, &wanted[i]);
+        open_target(writer, i, wanted);
         writer->runs_user_code = writer->runs_user_code || writer->targets[i].user_code;
     }
     if (!interferes)
@@ -504,6 +517,8 @@ static void put_in_leaf(Writer *writer, Target *target, MemoryContext caller, Ke
         return;
     if (!buffered) {
         insert_one(writer, target, leaf, slot);
+        if (owner)
+            note_written(target, owner, slot);
         return;
     }
     buffer_row(writer, target, target->last, slot, owner);
@@ -590,12 +605,23 @@ static void insert_by_query(Writer *writer, Target *target) {
     target->rows = NULL;
 }
 
+// insert_between writes what waits for its INSERT in the middle of a batch: rows that are replaced again must lie there.
+static void insert_between(Writer *writer) {
+    for (int i = 0; i < writer->count; i++)
+        insert_by_query(writer, &writer->targets[i]);
+    MemoryContext before = MemoryContextSwitchTo(writer->estate->es_query_cxt);
+    for (int i = 0; i < writer->count; i++)
+        if (writer->targets[i].by_query && !writer->targets[i].rows)
+            writer->targets[i].rows = tuplestore_begin_heap(false, false, work_mem);
+    MemoryContextSwitchTo(before);
+}
+
 static void finish_target(Writer *writer, Target *target) {
     if (target->by_query)
         return;
     if (target->bulk)
         FreeBulkInsertState(target->bulk);
-    if (target->mode == Mode::Upsert || target->mode == Mode::Merge)
+    if (target->updates)
         ExecASUpdateTriggers(writer->estate, target->root, target->update_capture);
     ExecASInsertTriggers(writer->estate, target->root, target->capture);
 }
@@ -653,10 +679,12 @@ bool writer_wants_flush(const Writer *writer) {
 
 void writer_flush(Writer *writer) {
     const int64 document = writer->document;
-    if (keeps_much(writer))
+    if (keeps_much(writer)) {
         settle_keyed(writer);
-    else
+        insert_between(writer);
+    } else {
         flush_all(writer);
+    }
     writer->document = document;
     writer->wrote = writer->runs_user_code;
 }
@@ -676,15 +704,9 @@ bool writer_can_fire(const Writer *writer) {
 void writer_fire(Writer *writer) {
     const int64 document = writer->document;
     settle_keyed(writer);
-    for (int i = 0; i < writer->count; i++)
-        insert_by_query(writer, &writer->targets[i]);
+    insert_between(writer);
     AfterTriggerEndQuery(writer->estate);
     AfterTriggerBeginQuery();
-    MemoryContext before = MemoryContextSwitchTo(writer->estate->es_query_cxt);
-    for (int i = 0; i < writer->count; i++)
-        if (writer->targets[i].by_query && !writer->targets[i].rows)
-            writer->targets[i].rows = tuplestore_begin_heap(false, false, work_mem);
-    MemoryContextSwitchTo(before);
     writer->document = document;
 }
 

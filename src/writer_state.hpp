@@ -99,6 +99,7 @@ struct Target {
     ResultRelInfo *root;
     Mode mode;
     bool by_query;
+    bool updates; // rows that are there are written over
     ColumnDefault *defaults;
     int default_count;
     Bitmapset *written, *returned;
@@ -134,6 +135,7 @@ struct Target {
     // children that are replaced
     const ColumnLink *references; // which columns hold which of the parent's
     int reference_count;
+    bool link_changes;  // what they refer to is no key: it may go from one parent to another
     TupleDesc key_type; // of their values
     ReplacedKey *replaced, *replaced_before;
 };
@@ -207,7 +209,7 @@ void close_keyed(Writer *writer);
 
 // ---- replaced.cpp
 
-void plan_replaced(Target *target, const WriterTarget *wanted);
+void plan_replaced(Target *target, const WriterTarget *all);
 // defer_row keeps the row in target->filling back where rows of an earlier delivery must go first; false: it need not wait.
 bool defer_row(Writer *writer, Target *target, MemoryContext caller);
 void delete_replaced(Writer *writer);
