@@ -12,46 +12,13 @@
 //
 // The rows of a parent that was delivered before are replaced: see replaced.cpp. What lies in buffers of an earlier
 // delivery in the same batch is known by its version, and left out when the buffer is written.
-#include "writer_state.hpp"
+#include "keyed.hpp"
 
 #include "names.hpp"
 
 namespace sluice {
 
-constexpr Size most_kept = 64 * 1024 * 1024;
-
-// How one leaf table is asked for a key.
-struct LeafProbe {
-    LeafProbe *next;
-    ResultRelInfo *leaf;
-    Relation index;
-    IndexScanDesc scan;
-    ScanKeyData *keys;
-    TupleTableSlot *found; // the row as it lies there
-    TupleTableSlot *fresh; // the row as it shall be
-};
-
-struct Keyed {
-    int count;
-    AttrNumber *columns; // of the key, in the order of the index
-    FmgrInfo *hash, *equal;
-    Oid *collations;
-    Oid index;
-    AttrNumber newest_by; // 0: what comes later is newer
-    FmgrInfo newest_order;
-    Oid newest_collation;
-    int returned_count;
-    KeyedRow **buckets; // by hash, chained
-    uint32 size;
-    KeyedRow **rows; // in the order in which they came
-    int row_count, row_room;
-    LeafProbe *probes, *last;
-    TupleTableSlot *known; // a row that the batch knows, of the root's row type
-    SPIPlanPtr find;       // by query
-    char *write;
-};
-
-static Size row_size(const Writer *writer) { return offsetof(KeyedRow, versions) + sizeof(uint32) * writer->count; }
+Size row_size(const Writer *writer) { return offsetof(KeyedRow, versions) + sizeof(uint32) * writer->count; }
 
 bool is_superseded(const KeyedRow *owner, int target, uint32 version) { return owner->versions[target] != version; }
 uint32 current_version(const KeyedRow *owner, int target) { return owner->versions[target]; }
@@ -64,6 +31,7 @@ static void plan_key(Keyed *keyed, Relation relation, Oid index_oid) {
     keyed->columns = static_cast<AttrNumber *>(palloc(sizeof(AttrNumber) * count));
     keyed->hash = static_cast<FmgrInfo *>(palloc(sizeof(FmgrInfo) * count));
     keyed->equal = static_cast<FmgrInfo *>(palloc(sizeof(FmgrInfo) * count));
+    keyed->order = static_cast<FmgrInfo *>(palloc(sizeof(FmgrInfo) * count));
     keyed->collations = static_cast<Oid *>(palloc(sizeof(Oid) * count));
     for (int i = 0; i < count; i++) {
         keyed->columns[i] = index->rd_index->indkey.values[i];
@@ -74,6 +42,7 @@ static void plan_key(Keyed *keyed, Relation relation, Oid index_oid) {
         const Oid equal = get_opfamily_member(index->rd_opfamily[i], index->rd_opcintype[i], index->rd_opcintype[i],
                                               BTEqualStrategyNumber);
         fmgr_info(get_opcode(equal), &keyed->equal[i]);
+        fmgr_info_copy(&keyed->order[i], index_getprocinfo(index, i + 1, BTORDER_PROC), CurrentMemoryContext);
     }
     index_close(index, NoLock);
 }
@@ -131,7 +100,42 @@ static void plan_query(Target *target) {
                             skips ? "NOTHING" : psprintf("UPDATE SET %s", sets.data));
 }
 
-void open_keyed(Writer *writer, Target *target, const WriterTarget *wanted) {
+// is_written_one_way tells whether equal values of a type are the same to the byte (1.0 and 1.00 are not).
+static bool is_written_one_way(Oid type, Oid collation) {
+    switch (getBaseType(type)) {
+    case INT2OID:
+    case INT4OID:
+    case INT8OID:
+    case DATEOID:
+    case TIMESTAMPOID:
+    case TIMESTAMPTZOID:
+    case UUIDOID:
+        return true;
+    case TEXTOID:
+    case VARCHAROID:
+        return get_collation_isdeterministic(collation);
+    }
+    return false;
+}
+
+// may_look_up_late tells whether nobody needs to know what a row holds before the batch is settled: its children, if any, are
+// replaced and refer to nothing but its key.
+static bool may_look_up_late(const Writer *writer, const Target *target, const WriterTarget *all) {
+    if (writer->undoable || target->by_query || target->mode != Mode::Upsert || all[target->index].newest_by)
+        return false;
+    for (int number = -1; (number = bms_next_member(target->returned, number)) >= 0;) {
+        Form_pg_attribute column = TupleDescAttr(RelationGetDescr(target->relation), number - 1);
+        if (!is_key(target->keyed, number) || !is_written_one_way(column->atttypid, column->attcollation))
+            return false;
+    }
+    for (int i = 0; i < writer->count; i++)
+        if (all[i].parent == target->index && all[i].mode != Mode::Replace)
+            return false;
+    return true;
+}
+
+void open_keyed(Writer *writer, Target *target, const WriterTarget *all) {
+    const WriterTarget *wanted = &all[target->index];
     Keyed *keyed = target->keyed = static_cast<Keyed *>(palloc0(sizeof(Keyed)));
     plan_key(keyed, target->relation, wanted->key_index);
     plan_newest(keyed, target->relation, wanted->newest_by);
@@ -141,6 +145,7 @@ void open_keyed(Writer *writer, Target *target, const WriterTarget *wanted) {
     keyed->buckets = static_cast<KeyedRow **>(palloc0(sizeof(KeyedRow *) * keyed->size));
     keyed->known = MakeSingleTupleTableSlot(CreateTupleDescCopy(RelationGetDescr(target->relation)), &TTSOpsVirtual);
     writer->has_keys = true;
+    keyed->late = writer->may_be_late && may_look_up_late(writer, target, all);
     if (target->by_query) {
         MemoryContext memory = CurrentMemoryContext; // SPI leaves its own behind
         plan_query(target);
@@ -168,7 +173,7 @@ static void plan_scan_keys(const Keyed *keyed, LeafProbe *probe) {
                                keyed->collations[i], keyed->equal[i].fn_oid, 0);
 }
 
-static LeafProbe *leaf_probe(Writer *writer, Keyed *keyed, ResultRelInfo *leaf) {
+LeafProbe *leaf_probe(Writer *writer, Keyed *keyed, ResultRelInfo *leaf) {
     if (keyed->last && keyed->last->leaf == leaf)
         return keyed->last;
     for (LeafProbe *probe = keyed->probes; probe; probe = probe->next)
@@ -188,7 +193,7 @@ static LeafProbe *leaf_probe(Writer *writer, Keyed *keyed, ResultRelInfo *leaf) 
     return keyed->last = keyed->probes = probe;
 }
 
-static void end_scans(Writer *writer) {
+void end_scans(Writer *writer) {
     for (int i = 0; i < writer->count; i++)
         for (LeafProbe *probe = writer->targets[i].keyed ? writer->targets[i].keyed->probes : NULL; probe;
              probe = probe->next) {
@@ -227,7 +232,7 @@ static KeyedRow *find_row(Keyed *keyed, uint32 hash, const Datum *values) {
     return NULL;
 }
 
-static void link_row(Keyed *keyed, KeyedRow *row) {
+void link_row(Keyed *keyed, KeyedRow *row) {
     KeyedRow **bucket = &keyed->buckets[row->hash & (keyed->size - 1)];
     row->chain = *bucket;
     *bucket = row;
@@ -529,8 +534,7 @@ static void put_first(Writer *writer, Target *target, KeyedRow *row, MemoryConte
     keep_stored(writer, target, row);
 }
 
-// meet_first asks the table for a key that the batch has not met.
-static bool meet_first(Writer *writer, Target *target, KeyedRow *row, MemoryContext caller) {
+bool meet_row(Writer *writer, Target *target, KeyedRow *row, MemoryContext caller) {
     if (!(target->by_query ? probe_by_query(writer, target, row) : probe_table(writer, target, row))) {
         put_first(writer, target, row, caller);
         return true;
@@ -541,6 +545,25 @@ static bool meet_first(Writer *writer, Target *target, KeyedRow *row, MemoryCont
     return put_known(writer, target, row, known, false, caller);
 }
 
+// put_late lets the row wait until all keys are looked up; what came before of the same key has had its time.
+static void put_late(Writer *writer, Target *target, KeyedRow *row, MemoryContext caller) {
+    MemoryContext before = MemoryContextSwitchTo(writer->keyed_memory);
+    if (row->pending)
+        heap_freetuple(row->pending);
+    row->pending = heap_form_tuple(RelationGetDescr(target->relation), target->filling->tts_values,
+                                   target->filling->tts_isnull);
+    MemoryContextSwitchTo(before);
+    row->document = writer->document;
+    give_returned(target, target->filling, caller);
+    if (!row->late) { // its key, which stays
+        keep_stored(writer, target, row);
+        row->previous = row->returned;
+        row->previous_nulls = row->returned_nulls;
+    }
+    row->again = row->late;
+    row->late = true;
+}
+
 bool put_keyed(Writer *writer, Target *target, MemoryContext caller) {
     Keyed *keyed = target->keyed;
     const TupleTableSlot *slot = target->filling;
@@ -548,11 +571,13 @@ bool put_keyed(Writer *writer, Target *target, MemoryContext caller) {
     check_key(target, slot->tts_isnull);
     const uint32 hash = hash_key(keyed, slot->tts_values);
     KeyedRow *row = find_row(keyed, hash, slot->tts_values);
-    bool go_on;
-    if (row)
+    bool go_on = true;
+    if (keyed->late)
+        put_late(writer, target, row ? row : (row = add_row(writer, target, hash, slot->tts_values)), caller);
+    else if (row)
         go_on = put_known(writer, target, row, known_row(writer, target, row), true, caller);
     else
-        go_on = meet_first(writer, target, row = add_row(writer, target, hash, slot->tts_values), caller);
+        go_on = meet_row(writer, target, row = add_row(writer, target, hash, slot->tts_values), caller);
     target->current = row;
     if (target->parent >= 0 && writer->targets[target->parent].current)
         writer->targets[target->parent].current->has_children = true;
@@ -574,213 +599,6 @@ void note_written(Target *target, KeyedRow *owner, TupleTableSlot *slot) {
     owner->tid = slot->tts_tid;
     owner->in_table = true;
     owner->buffer = NULL;
-}
-
-// ---- writing what waits
-
-// lost_race ends the batch because another transaction wrote the same row; the batch is done again.
-[[noreturn]] static void lost_race(const Target *target) {
-    ereport(ERROR, (errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
-                    errmsg("a row of %s was changed by another transaction at the same time",
-                           relation_name(RelationGetRelid(target->relation))),
-                    errhint("Run the pipeline again.")));
-    pg_unreachable();
-}
-
-static void update_row(Writer *writer, Target *target, KeyedRow *row) {
-    ResultRelInfo *leaf = row->leaf;
-    TupleTableSlot *slot = leaf_probe(writer, target->keyed, leaf)->fresh;
-    ExecForceStoreHeapTuple(row->pending, slot, false);
-    slot->tts_tableOid = RelationGetRelid(leaf->ri_RelationDesc);
-    IndexEntries entries;
-    if (update_tuple(leaf->ri_RelationDesc, &row->tid, slot, writer->command, GetActiveSnapshot(), &entries) !=
-        TM_Ok)
-        lost_race(target);
-    List *recheck = NIL;
-    if (entries != IndexEntries::None && leaf->ri_NumIndices > 0)
-        recheck = exec_insert_index_tuples(leaf, slot, writer->estate, true, entries);
-    if (target->update_capture || (leaf->ri_TrigDesc && leaf->ri_TrigDesc->trig_update_after_row))
-        fire_after_row_update(writer->estate, leaf, &row->tid, slot, recheck, target->update_capture);
-    list_free(recheck);
-    ExecClearTuple(slot);
-    writer->counts.updated++;
-}
-
-// lock_parent sees to it that a row which is there and stays as it is outlives its new children's transaction: their
-// foreign keys are not looked up.
-static void lock_parent(Writer *writer, Target *target, KeyedRow *row) {
-    TM_FailureData failure;
-    TupleTableSlot *slot = leaf_probe(writer, target->keyed, row->leaf)->found;
-    if (table_tuple_lock(row->leaf->ri_RelationDesc, &row->tid, GetActiveSnapshot(), slot, writer->command,
-                         LockTupleKeyShare, LockWaitBlock, 0, &failure) != TM_Ok)
-        lost_race(target);
-    ExecClearTuple(slot);
-}
-
-static int compare_places(const void *left, const void *right) {
-    const KeyedRow *a = *static_cast<KeyedRow *const *>(left), *b = *static_cast<KeyedRow *const *>(right);
-    if (a->leaf != b->leaf)
-        return a->leaf < b->leaf ? -1 : 1;
-    return ItemPointerCompare(const_cast<ItemPointer>(&a->tid), const_cast<ItemPointer>(&b->tid));
-}
-
-static bool has_implied_children(const Writer *writer, const Target *target) {
-    for (int i = 0; i < writer->count; i++)
-        if (writer->targets[i].parent == target->index && writer->targets[i].implied != NIL)
-            return true;
-    return false;
-}
-
-// update_rows writes over the rows that are there, in the order in which they lie.
-static void update_rows(Writer *writer, Target *target) {
-    Keyed *keyed = target->keyed;
-    const bool locks = has_implied_children(writer, target);
-    int count = 0;
-    KeyedRow **rows = static_cast<KeyedRow **>(
-        MemoryContextAllocHuge(writer->keyed_memory, sizeof(KeyedRow *) * (keyed->row_count + 1)));
-    for (int i = 0; i < keyed->row_count; i++)
-        if (keyed->rows[i]->changed || (locks && keyed->rows[i]->existed && keyed->rows[i]->has_children))
-            rows[count++] = keyed->rows[i];
-    qsort(rows, count, sizeof(KeyedRow *), compare_places);
-    MemoryContext before = MemoryContextSwitchTo(GetPerTupleMemoryContext(writer->estate));
-    for (int i = 0; i < count; i++) {
-        CHECK_FOR_INTERRUPTS();
-        writer->flushing_document = rows[i]->document;
-        if (rows[i]->changed)
-            update_row(writer, target, rows[i]);
-        else
-            lock_parent(writer, target, rows[i]);
-        ResetPerTupleExprContext(writer->estate);
-    }
-    MemoryContextSwitchTo(before);
-    writer->flushing_document = -1;
-}
-
-static void write_by_query(Writer *writer, Target *target) {
-    Keyed *keyed = target->keyed;
-    Tuplestorestate *rows = tuplestore_begin_heap(false, false, work_mem);
-    TupleTableSlot *slot = keyed->known;
-    Datum *values = static_cast<Datum *>(palloc(sizeof(Datum) * target->row_type->natts));
-    bool *nulls = static_cast<bool *>(palloc(sizeof(bool) * target->row_type->natts));
-    int64 fresh = 0, count = 0;
-    for (int i = 0; i < keyed->row_count; i++) {
-        KeyedRow *row = keyed->rows[i];
-        if (!row->changed)
-            continue;
-        heap_deform_tuple(row->pending, slot->tts_tupleDescriptor, slot->tts_values, slot->tts_isnull);
-        for (int c = 0; c < target->row_type->natts; c++) {
-            values[c] = slot->tts_values[target->row_columns[c]];
-            nulls[c] = slot->tts_isnull[target->row_columns[c]];
-        }
-        tuplestore_putvalues(rows, target->row_type, values, nulls);
-        fresh += !row->existed;
-        count++;
-    }
-    if (count > 0) {
-        run_on_rows(keyed->write, rows, target->row_type);
-        writer->counts.inserted += fresh;
-        writer->counts.updated += Max(static_cast<int64>(SPI_processed) - fresh, static_cast<int64>(0));
-    }
-    tuplestore_end(rows);
-}
-
-// write_keyed writes a target's rows, those of the target above it first.
-static void write_keyed(Writer *writer, Target *target, bool *done) {
-    if (done[target->index])
-        return;
-    done[target->index] = true;
-    if (target->parent >= 0)
-        write_keyed(writer, &writer->targets[target->parent], done);
-    if (!target->keyed)
-        return;
-    writer->flushing = RelationGetRelid(target->relation);
-    if (target->by_query)
-        write_by_query(writer, target);
-    else
-        update_rows(writer, target);
-    writer->flushing = InvalidOid;
-}
-
-static void forget_all(Writer *writer) {
-    for (int i = 0; i < writer->count; i++) {
-        Target *target = &writer->targets[i];
-        target->current = NULL;
-        target->replaced = NULL;
-        if (!target->keyed)
-            continue;
-        memset(target->keyed->buckets, 0, sizeof(KeyedRow *) * target->keyed->size);
-        target->keyed->row_count = 0;
-    }
-    MemoryContextReset(writer->keyed_memory);
-}
-
-void settle_keyed(Writer *writer) {
-    flush_all(writer);
-    if (!writer->has_keys)
-        return;
-    writer->wrote = true;
-    next_command(writer); // in which the rows written so far can be seen
-    bool *done = static_cast<bool *>(palloc0(sizeof(bool) * writer->count));
-    for (int i = 0; i < writer->count; i++)
-        write_keyed(writer, &writer->targets[i], done);
-    delete_replaced(writer);
-    next_command(writer);
-    for (int i = 0; i < writer->count; i++)
-        for (int row = 0; writer->targets[i].keyed && row < writer->targets[i].keyed->row_count; row++)
-            put_deferred(writer, writer->targets[i].keyed->rows[row]);
-    flush_all(writer);
-    end_scans(writer);
-    forget_all(writer);
-    next_command(writer);
-}
-
-bool keeps_much(const Writer *writer) {
-    return writer->has_keys && MemoryContextMemAllocated(writer->keyed_memory, true) > most_kept;
-}
-
-void close_keyed(Writer *writer) {
-    for (int i = 0; i < writer->count; i++)
-        if (writer->targets[i].keyed && writer->targets[i].keyed->find)
-            SPI_freeplan(writer->targets[i].keyed->find);
-}
-
-// ---- documents that are forgotten
-
-void mark_keyed(Writer *writer) {
-    writer->touched = NULL;
-    for (int i = 0; i < writer->count; i++)
-        writer->targets[i].replaced_before = writer->targets[i].replaced;
-}
-
-static void unlink_row(Keyed *keyed, KeyedRow *row) {
-    KeyedRow **link = &keyed->buckets[row->hash & (keyed->size - 1)];
-    while (*link != row)
-        link = &(*link)->chain;
-    *link = row->chain;
-}
-
-static void restore_row(KeyedRow *row, Size size) {
-    KeyedRow *chain = row->chain; // buckets may have grown since
-    memcpy(row, row->saved, size);
-    row->chain = chain;
-    if (row->last_deferred)
-        row->last_deferred->next = NULL;
-}
-
-void forget_keyed(Writer *writer) {
-    for (KeyedRow *row = writer->touched, *next; row; row = next) {
-        next = row->next_touched;
-        restore_row(row, row_size(writer));
-    }
-    writer->touched = NULL;
-    for (int i = 0; i < writer->count; i++) {
-        Target *target = &writer->targets[i];
-        target->current = NULL;
-        target->replaced = target->replaced_before;
-        Keyed *keyed = target->keyed;
-        while (keyed && keyed->row_count > 0 && keyed->rows[keyed->row_count - 1]->born == writer->document)
-            unlink_row(keyed, keyed->rows[--keyed->row_count]);
-    }
 }
 
 } // namespace sluice

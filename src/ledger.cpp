@@ -173,12 +173,13 @@ enum LedgerColumn { Run, Hash, Rows };
 static void insert_entries(Ledger *ledger, const LedgerEntry *entries, int count, int64 run) {
     if (count == 0)
         return;
+    const WriterOptions options{};
     WriterTarget target{};
     target.relation = ledger->relation;
     target.parent = -1;
     for (int column = 1; column <= 3; column++)
         target.written = bms_add_member(target.written, column);
-    Writer *writer = writer_begin(&target, 1, false, false, ledger->cache);
+    Writer *writer = writer_begin(&target, 1, &options, ledger->cache);
     for (int i = 0; i < count; i++) {
         const WriterRow row = writer_row(writer, 0);
         row.values[Run] = Int64GetDatum(run);

@@ -12,6 +12,7 @@ extern "C" {
 #include "access/heapam.h"
 #include "access/heaptoast.h"
 #include "access/htup_details.h"
+#include "access/nbtree.h"
 #include "access/relation.h"
 #include "access/sysattr.h"
 #include "access/table.h"

@@ -70,12 +70,12 @@ void writer_replace(Writer *writer, int index) {
     Target *target = &writer->targets[index];
     const Target *parent = &writer->targets[target->parent];
     KeyedRow *owner = parent->current;
-    if (!owner || (!owner->existed && !owner->again))
+    if (!owner || (!owner->existed && !owner->again && !owner->late))
         return;
     for (int i = 0; i < writer->count; i++)
         if (is_under(writer, i, index))
             owner->versions[i]++;
-    if (!owner->existed && !owner->in_table && !owner->children_written)
+    if (!owner->existed && !owner->in_table && !owner->children_written && !owner->late)
         return;
     MemoryContext before = MemoryContextSwitchTo(writer->estate->es_query_cxt);
     if (!target->key_type)
@@ -84,7 +84,7 @@ void writer_replace(Writer *writer, int index) {
     HeapTuple values = replaced_values(target, parent, owner);
     if (values) {
         ReplacedKey *key = static_cast<ReplacedKey *>(palloc(sizeof(ReplacedKey)));
-        *key = ReplacedKey{target->replaced, values};
+        *key = ReplacedKey{target->replaced, owner, values};
         target->replaced = key;
     }
     MemoryContextSwitchTo(before);
@@ -93,7 +93,7 @@ void writer_replace(Writer *writer, int index) {
 bool defer_row(Writer *writer, Target *target, MemoryContext caller) {
     KeyedRow *owner = target->current;
     if (target->mode != Mode::Replace || !owner ||
-        !(owner->existed || owner->again || target->by_query || target->link_changes))
+        !(owner->existed || owner->again || owner->late || target->by_query || target->link_changes))
         return false;
     if (!target->by_query && !target->routing)
         check_row(writer, target, target->root, target->filling);
@@ -200,7 +200,8 @@ void delete_replaced(Writer *writer) {
             continue;
         Tuplestorestate *keys = tuplestore_begin_heap(false, false, work_mem);
         for (const ReplacedKey *key = target->replaced; key; key = key->next)
-            tuplestore_puttuple(keys, key->values);
+            if (!key->owner->late || key->owner->existed) // else there was nothing, as is known by now
+                tuplestore_puttuple(keys, key->values);
         int deepest = 0;
         for (int d = 0; d < writer->count; d++)
             if (is_under(writer, d, i))

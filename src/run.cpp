@@ -56,6 +56,7 @@ struct Run {
     DocumentReader documents;
     bool held_back; // numbers were drawn that open transactions may still add rows below
     bool waited;
+    bool precise; // the batch failed, and is done again so that the error names its document
     int rows_at_once; // of a chunk, where rows are held
     int64 expected; // source rows that the run is about to load, for its progress
     TimestampTz shown_at;
@@ -211,6 +212,7 @@ static void begin_rows(Loading *loading) {
     shredder->cursor = run->cursor;
     shredder->run_id = run->run_id;
     shredder->loaded_at = GetCurrentTransactionStartTimestamp();
+    shredder->late = !run->atomic && !run->precise;
     shredder->refuses_unknown = is_unknown(run, "reject");
     if (loading->holds)
         begin_chunks(loading);
@@ -493,6 +495,13 @@ static void record_failure(Run *run, const ErrorData *error) {
     commit_transaction();
 }
 
+static bool has_keys(const Run *run) {
+    for (int i = 0; run->plan && i < run->plan->table_count; i++)
+        if (OidIsValid(run->plan->tables[i].key_index))
+            return true;
+    return false;
+}
+
 // start_over forgets what the batch found out, after its subtransaction was rolled back.
 static void start_over(Run *run) {
     run->cursor->end();
@@ -531,7 +540,9 @@ static bool attempt_batch(Run *run, BatchEnd *result, bool last) {
         MemoryContextSwitchTo(run->memory);
         CurrentResourceOwner = resources;
         run->counts = counts;
-        done = last || !run->plan || !is_race(run->plan, error);
+        const bool vague = !run->precise && !holds_rows(run) && has_keys(run) && is_document_error(error);
+        done = last || !run->plan || !(vague || is_race(run->plan, error));
+        run->precise = run->precise || vague;
         if (done) {
             run->run_id = run_id;
             record_failure(run, error);

@@ -192,7 +192,7 @@ static void open_target(Writer *writer, int index, const WriterTarget *all) {
     if (keyed && target->by_query)
         open_keyed_query(target, writer->estate);
     if (keyed)
-        open_keyed(writer, target, wanted);
+        open_keyed(writer, target, all);
 }
 
 // stands_alone tells whether a target shares no table with another: triggers are known by their table alone.
@@ -261,11 +261,12 @@ static void fire_before_statement(Writer *writer, Target *target) {
         ExecBSUpdateTriggers(writer->estate, target->root);
 }
 
-Writer *writer_begin(const WriterTarget *wanted, int count, bool interferes, bool undoable, WriterCache *cache) {
+Writer *writer_begin(const WriterTarget *wanted, int count, const WriterOptions *options, WriterCache *cache) {
     Writer *writer = static_cast<Writer *>(palloc0(sizeof(Writer)));
     writer->cache = cache;
     writer->count = count;
-    writer->undoable = undoable;
+    writer->undoable = options->undoable;
+    writer->may_be_late = options->late;
     writer->flushing_document = -1;
     writer->resources = CurrentResourceOwner;
     writer->targets = static_cast<Target *>(palloc0(sizeof(Target) * count));
@@ -288,7 +289,7 @@ Writer *writer_begin(const WriterTarget *wanted, int count, bool interferes, boo
         open_target(writer, i, wanted);
         writer->runs_user_code = writer->runs_user_code || writer->targets[i].user_code;
     }
-    if (!interferes)
+    if (!options->interferes)
         imply_foreign_keys(writer, wanted);
     for (int i = 0; i < count; i++)
         if (!writer->targets[i].by_query)

@@ -56,7 +56,11 @@ WriterCache *make_writer_cache(MemoryContext memory);
 
 // writer_begin opens a batch. `interferes`: between the rows the caller runs code of users that could change what was put.
 // `undoable`: documents may have to be forgotten, see below.
-Writer *writer_begin(const WriterTarget *targets, int count, bool interferes, bool undoable, WriterCache *cache);
+// `late`: keys may be looked up when all rows are put, and their errors come then, naming no document.
+struct WriterOptions {
+    bool interferes, undoable, late;
+};
+Writer *writer_begin(const WriterTarget *targets, int count, const WriterOptions *options, WriterCache *cache);
 
 // writer_row gives the next row of a target to fill, its defaults evaluated. Values need to live until writer_put returns.
 WriterRow writer_row(Writer *writer, int target);

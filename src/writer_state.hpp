@@ -67,6 +67,7 @@ struct DeferredRow {
 // The values by which the rows of a parent that was delivered again are found.
 struct ReplacedKey {
     ReplacedKey *next;
+    const KeyedRow *owner;
     HeapTuple values;
 };
 
@@ -86,6 +87,7 @@ struct KeyedRow {
     int at;
     HeapTuple pending; // what it shall be, of the leaf's row type; by query what is known, of the root's
     bool changed;      // pending is to be written
+    bool late;         // it was looked up late: until then pending is what was put
     Datum *returned, *previous; // what children refer to: as it will be stored, and as it was before
     bool *returned_nulls, *previous_nulls;
     DeferredRow *deferred, *last_deferred;
@@ -148,7 +150,7 @@ struct Writer {
     WriterCache *cache;
     ResourceOwner resources;
     bool undoable; // documents may be forgotten: see writer_forget_document
-    bool has_keys;
+    bool has_keys, may_be_late;
     void (*see)(void *seer, Oid relation, Datum row);
     void *seer;
     WriterCounts counts;
@@ -194,15 +196,17 @@ void run_on_rows(const char *statement, Tuplestorestate *rows, TupleDesc type); 
 // ---- keyed.cpp
 
 void note_buffered(Target *target, KeyedRow *owner, LeafBuffer *buffer, int at);
-void open_keyed(Writer *writer, Target *target, const WriterTarget *wanted);
+void open_keyed(Writer *writer, Target *target, const WriterTarget *all);
 // put_keyed finds out whether the row's key is there and what becomes of it; false: the row is left out.
 bool put_keyed(Writer *writer, Target *target, MemoryContext caller);
 bool is_superseded(const KeyedRow *owner, int target, uint32 version);
 uint32 current_version(const KeyedRow *owner, int target);
 void note_written(Target *target, KeyedRow *owner, TupleTableSlot *slot); // a buffered row went into its table
-bool keeps_much(const Writer *writer);
+// ---- settle.cpp
+
 // settle_keyed writes everything that waits: rows to update, children to replace.
 void settle_keyed(Writer *writer);
+bool keeps_much(const Writer *writer);
 void mark_keyed(Writer *writer);
 void forget_keyed(Writer *writer);
 void close_keyed(Writer *writer);

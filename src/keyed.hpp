@@ -1,0 +1,48 @@
+// What the rooms of keyed rows share: keyed (what becomes of a row that is put), settle (writing what waits).
+#pragma once
+
+#include "writer_state.hpp"
+
+namespace sluice {
+
+// How one leaf table is asked for a key.
+struct LeafProbe {
+    LeafProbe *next;
+    ResultRelInfo *leaf;
+    Relation index;
+    IndexScanDesc scan;
+    ScanKeyData *keys;
+    TupleTableSlot *found; // the row as it lies there
+    TupleTableSlot *fresh; // the row as it shall be
+};
+
+struct Keyed {
+    int count;
+    AttrNumber *columns; // of the key, in the order of the index
+    FmgrInfo *hash, *equal, *order;
+    Oid *collations;
+    Oid index;
+    AttrNumber newest_by; // 0: what comes later is newer
+    FmgrInfo newest_order;
+    Oid newest_collation;
+    int returned_count;
+    KeyedRow **buckets; // by hash, chained
+    uint32 size;
+    KeyedRow **rows; // in the order in which they came
+    int row_count, row_room;
+    LeafProbe *probes, *last;
+    TupleTableSlot *known; // a row that the batch knows, of the root's row type
+    bool late;             // keys are looked up all at once, in their order, when the batch is settled
+    SPIPlanPtr find;       // by query
+    char *write;
+};
+
+Size row_size(const Writer *writer);
+LeafProbe *leaf_probe(Writer *writer, Keyed *keyed, ResultRelInfo *leaf);
+void end_scans(Writer *writer);
+void link_row(Keyed *keyed, KeyedRow *row);
+
+// meet_row asks the table for the key of the row in target->filling, which the batch has not met; false: it is left out.
+bool meet_row(Writer *writer, Target *target, KeyedRow *row, MemoryContext caller);
+
+} // namespace sluice
