@@ -111,3 +111,37 @@ SELECT * FROM sluice.status;
 \x off
 SELECT run_id, status, batches, source_rows, inserted, duplicates, rejected, finished_at - started_at AS took
 FROM sluice.runs ORDER BY run_id;
+
+\echo
+\echo '=== 7. Documents as they really come: one again, one that does not fit ==='
+\echo
+\set ECHO queries
+CREATE TABLE crm.contacts (application_id bigint PRIMARY KEY, last_city text);
+CREATE TABLE crm.numbers (application_id bigint NOT NULL REFERENCES crm.contacts, type text, number text);
+CREATE INDEX ON crm.numbers (application_id);
+SELECT sluice.create_shred('contacts', source => 'stage', document => 'doc', on_error => 'reject', mapping => '
+    { "crm.contacts":  { "key": "application_id", "columns": { "application_id": "$.application_id",
+                                                               "last_city": "$.addresses[0].address.city" } },
+      "crm.numbers":   { "parent": "crm.contacts", "each": "$.phones[*].*",
+                         "columns": { "application_id": "parent.application_id", "type": "@key", "number": "@" } } }');
+CALL sluice.run('contacts');
+INSERT INTO stage (doc) VALUES
+    ('{"application_id": 1000001, "phones": [{"mobile": "5550111"}, {"work": "5550112"}]}'),
+    ('{"application_id": "not a number", "phones": [{"mobile": "5550113"}]}');
+SELECT source_row, target, row, error FROM sluice.preview('contacts');
+CALL sluice.run('contacts');
+SELECT * FROM crm.numbers WHERE application_id = 1000001 ORDER BY type;
+SELECT source_row, sqlstate, message, detail FROM sluice.rejects;
+
+\echo
+\echo '=== 8. Without a mapping: the tables are made from what the documents look like, and grow ==='
+\echo
+SELECT sluice.create_shred('loose', source => 'stage', document => 'doc', target_schema => 'loose');
+INSERT INTO stage (doc) VALUES ('{"application_id": 1000002, "vip": true, "tags": ["new", "key"]}');
+CALL sluice.run('loose');
+SELECT run_id, target, coalesce("column", 'a new table') AS added FROM sluice.changes;
+SELECT table_name, (SELECT count(*) FROM information_schema.columns c
+                    WHERE c.table_schema = t.table_schema AND c.table_name = t.table_name) AS columns
+FROM information_schema.tables t WHERE table_schema = 'loose' ORDER BY table_name;
+SELECT c.application_id, c.vip, t.sluice_index, t.value FROM loose.loose c JOIN loose.loose__tags t ON t.sluice_parent_id = c.sluice_id;
+\set ECHO none
