@@ -313,8 +313,6 @@ static Attempt attempt_rows(ChunkLoader *loader, HeldRow *rows, int count) {
         loader->error = error;
     }
     PG_END_TRY();
-    if (outcome == Attempt::Failed && loader->failed >= 0)
-        refuse_row(loader, &rows[loader->failed], loader->error);
     MemoryContextSwitchTo(before);
     if (outcome == Attempt::Done)
         MemoryContextDelete(memory);
@@ -337,6 +335,19 @@ static int middle_row(const HeldRow *rows, int count) {
     return at;
 }
 
+// may_depend_on_order tells an error that documents written one after the other need not meet: a value of a unique index that
+// goes from one row to another. New rows are written before those that are there.
+static bool may_depend_on_order(const ChunkLoader *loader) {
+    const int code = loader->error->sqlerrcode;
+    if (code != ERRCODE_UNIQUE_VIOLATION && code != ERRCODE_EXCLUSION_VIOLATION)
+        return false;
+    const ShredPlan *plan = loader->like.plan;
+    for (int i = 0; i < plan->table_count; i++)
+        if (OidIsValid(plan->tables[i].key_index))
+            return true;
+    return false;
+}
+
 static void load_rows(ChunkLoader *loader, HeldRow *rows, int count) {
     for (int races = 0;;) {
         CHECK_FOR_INTERRUPTS();
@@ -355,16 +366,16 @@ static void load_rows(ChunkLoader *loader, HeldRow *rows, int count) {
             ReThrowError(loader->error);
         if (outcome == Attempt::Raced)
             continue;
-        if (loader->failed >= 0) {
-            loader->late++;
-            loader->careful = false;
-            continue;
-        }
-        if (!loader->careful) {
+        if (!loader->careful && (loader->failed < 0 || may_depend_on_order(loader))) {
             loader->careful = true;
             continue;
         }
         loader->careful = false;
+        if (loader->failed >= 0) {
+            loader->late++;
+            refuse_row(loader, &rows[loader->failed], loader->error);
+            continue;
+        }
         if (count_fitting(rows, count) == 1) {
             loader->late++;
             for (int i = 0; i < count; i++)

@@ -547,6 +547,8 @@ bool meet_row(Writer *writer, Target *target, KeyedRow *row, MemoryContext calle
 
 // put_late lets the row wait until all keys are looked up; what came before of the same key has had its time.
 static void put_late(Writer *writer, Target *target, KeyedRow *row, MemoryContext caller) {
+    for (int i = 0; i < target->keyed->count; i++) // as it was written first
+        target->filling->tts_values[target->keyed->columns[i] - 1] = row->key[i];
     MemoryContext before = MemoryContextSwitchTo(writer->keyed_memory);
     if (row->pending)
         heap_freetuple(row->pending);

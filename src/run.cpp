@@ -56,7 +56,7 @@ struct Run {
     DocumentReader documents;
     bool held_back; // numbers were drawn that open transactions may still add rows below
     bool waited;
-    bool precise; // the batch failed, and is done again so that the error names its document
+    bool precise; // the batch failed, and is done again document by document: it may do so, or its error names the document
     int rows_at_once; // of a chunk, where rows are held
     int64 expected; // source rows that the run is about to load, for its progress
     TimestampTz shown_at;
@@ -213,6 +213,7 @@ static void begin_rows(Loading *loading) {
     shredder->run_id = run->run_id;
     shredder->loaded_at = GetCurrentTransactionStartTimestamp();
     shredder->late = !run->atomic && !run->precise;
+    shredder->in_order = run->precise;
     shredder->refuses_unknown = is_unknown(run, "reject");
     if (loading->holds)
         begin_chunks(loading);

@@ -213,7 +213,8 @@ void settle_keyed(Writer *writer) {
 }
 
 bool keeps_much(const Writer *writer) {
-    return writer->has_keys && MemoryContextMemAllocated(writer->keyed_memory, true) > most_kept;
+    return writer->has_keys &&
+           (writer->in_order || MemoryContextMemAllocated(writer->keyed_memory, true) > most_kept);
 }
 
 void close_keyed(Writer *writer) {

@@ -73,8 +73,10 @@ static void describe_source_row(const Shredder *shredder, StringInfo to) {
 static void error_context(void *argument) {
     const Shredder *shredder = static_cast<const Shredder *>(argument);
     if (shredder->writer && writer_flushing(shredder->writer)) {
-        errcontext("writing the rows of a batch into %s", relation_name(writer_flushing(shredder->writer)));
-        return;
+        errcontext("writing the rows of a %s into %s", shredder->in_order ? "document" : "batch",
+                   relation_name(writer_flushing(shredder->writer)));
+        if (!shredder->in_order)
+            return;
     }
     if (!shredder->row)
         return;
@@ -423,7 +425,7 @@ void begin_shredding(Shredder *shredder) {
     WriterTarget *targets = static_cast<WriterTarget *>(palloc(sizeof(WriterTarget) * plan->table_count));
     for (int i = 0; i < plan->table_count; i++)
         targets[i] = writer_target(&plan->tables[i]);
-    const WriterOptions options{plan->interferes, shredder->undoable, shredder->late};
+    const WriterOptions options{plan->interferes, shredder->undoable, shredder->late, shredder->in_order};
     shredder->writer = writer_begin(targets, plan->table_count, &options, shredder->cache);
     writer_watch(shredder->writer, shredder->see, shredder->seer);
     shredder->row = NULL;
@@ -474,9 +476,12 @@ void shred_document(Shredder *shredder, const Value &document) {
     for (int i = 0; i < shredder->plan->table_count; i++)
         if (shredder->plan->tables[i].parent < 0)
             walk_each(shredder, i, 0, item);
-    end_document(shredder);
+    shredder->table = -1;
+    if (!shredder->in_order)
+        end_document(shredder);
     if (!shredder->undoable && writer_wants_flush(shredder->writer))
         writer_flush(shredder->writer);
+    end_document(shredder);
 }
 
 WriterCounts finish_shredding(Shredder *shredder) {

@@ -108,6 +108,7 @@ struct Shredder {
     TimestampTz loaded_at;
     bool undoable; // documents may have to be forgotten
     bool late;     // keys may be looked up late
+    bool in_order; // what one document puts is written before the next
     bool refuses_unknown; // a part of a document that the mapping does not take is an error
     const char *unknown;  // the path to it
     void (*see)(void *seer, Oid relation, Datum row); // is shown each row that is put, or NULL

@@ -56,9 +56,10 @@ WriterCache *make_writer_cache(MemoryContext memory);
 
 // writer_begin opens a batch. `interferes`: between the rows the caller runs code of users that could change what was put.
 // `undoable`: documents may have to be forgotten, see below.
-// `late`: keys may be looked up when all rows are put, and their errors come then, naming no document.
+// `late`: keys may be looked up when all rows are put, and their errors come then, naming no document. `in_order`: the rows of
+// a key are written before the next document is put, so that a value of a unique index may go from one row to another.
 struct WriterOptions {
-    bool interferes, undoable, late;
+    bool interferes, undoable, late, in_order;
 };
 Writer *writer_begin(const WriterTarget *targets, int count, const WriterOptions *options, WriterCache *cache);
 
