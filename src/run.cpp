@@ -27,6 +27,7 @@
 namespace sluice {
 
 constexpr int automatic_batch_size = 10000;
+constexpr int automatic_keyed_batch_size = 50000; // the more rows are looked up and folded at once, the less is written
 
 int wait_for_writers = 1000;
 int keep_runs = 90 * 24 * 60;
@@ -126,10 +127,19 @@ static void open_cursor(Run *run) {
 
 // ---- one batch
 
+static bool has_keys(const Run *run) {
+    for (int i = 0; run->plan && i < run->plan->table_count; i++)
+        if (OidIsValid(run->plan->tables[i].key_index))
+            return true;
+    return false;
+}
+
 static int64 batch_limit(const Run *run) {
     if (run->options.batch_size > 0)
         return run->options.batch_size;
-    return run->pipeline->batch_size > 0 ? run->pipeline->batch_size : automatic_batch_size;
+    if (run->pipeline->batch_size > 0)
+        return run->pipeline->batch_size;
+    return has_keys(run) ? automatic_keyed_batch_size : automatic_batch_size;
 }
 
 static int64 new_run_id() {
@@ -494,13 +504,6 @@ static void record_failure(Run *run, const ErrorData *error) {
     PopActiveSnapshot();
     MemoryContextSwitchTo(run->memory);
     commit_transaction();
-}
-
-static bool has_keys(const Run *run) {
-    for (int i = 0; run->plan && i < run->plan->table_count; i++)
-        if (OidIsValid(run->plan->tables[i].key_index))
-            return true;
-    return false;
 }
 
 // start_over forgets what the batch found out, after its subtransaction was rolled back.
