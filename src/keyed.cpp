@@ -486,9 +486,8 @@ static void wait_for_query(Writer *writer, Target *target, KeyedRow *row, Memory
     row->pending = heap_form_tuple(RelationGetDescr(target->relation), target->filling->tts_values,
                                    target->filling->tts_isnull);
     row->changed = true;
-    target->filling->tts_tableOid = RelationGetRelid(target->relation);
-    show_slot(writer, target->filling);
     MemoryContextSwitchTo(before);
+    show_filled(writer, target, target->filling->tts_values, target->filling->tts_isnull);
     give_returned(target, target->filling, caller);
 }
 

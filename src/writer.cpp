@@ -388,30 +388,34 @@ void show_slot(Writer *writer, TupleTableSlot *slot) {
         writer->see(writer->seer, slot->tts_tableOid, ExecFetchSlotHeapTupleDatum(slot));
 }
 
-// show_values shows the columns that are filled here of a row that is written by query.
-static void show_values(Writer *writer, const Target *target, Datum *values, bool *nulls) {
+// filled_row takes the columns that are filled here of a row that is written by query.
+static HeapTuple filled_row(const Target *target, TupleDesc type, const Datum *values, const bool *nulls) {
+    Datum *filled = static_cast<Datum *>(palloc(sizeof(Datum) * type->natts));
+    bool *empty = static_cast<bool *>(palloc(sizeof(bool) * type->natts));
+    for (int i = 0; i < type->natts; i++) {
+        filled[i] = values[target->row_columns[i]];
+        empty[i] = nulls[target->row_columns[i]];
+    }
+    return heap_form_tuple(type, filled, empty);
+}
+
+void show_filled(Writer *writer, const Target *target, const Datum *values, const bool *nulls) {
     if (likely(writer->see == NULL))
         return;
     TupleDesc type = BlessTupleDesc(CreateTupleDescCopy(target->row_type));
     writer->see(writer->seer, RelationGetRelid(target->relation),
-                HeapTupleGetDatum(heap_form_tuple(type, values, nulls)));
+                HeapTupleGetDatum(filled_row(target, type, values, nulls)));
 }
 
 void put_by_query(Writer *writer, Target *target) {
-    const int count = target->row_type->natts;
-    Datum *values = static_cast<Datum *>(palloc(sizeof(Datum) * count));
-    bool *nulls = static_cast<bool *>(palloc(sizeof(bool) * count));
-    for (int i = 0; i < count; i++) {
-        values[i] = target->values[target->row_columns[i]];
-        nulls[i] = target->nulls[target->row_columns[i]];
-    }
-    show_values(writer, target, values, nulls);
+    show_filled(writer, target, target->values, target->nulls);
+    HeapTuple row = filled_row(target, target->row_type, target->values, target->nulls);
     if (!writer->undoable) {
-        tuplestore_putvalues(target->rows, target->row_type, values, nulls);
+        tuplestore_puttuple(target->rows, row);
         return;
     }
     MemoryContext before = MemoryContextSwitchTo(writer->estate->es_query_cxt);
-    target->document_rows = lappend(target->document_rows, heap_form_tuple(target->row_type, values, nulls));
+    target->document_rows = lappend(target->document_rows, heap_copytuple(row));
     MemoryContextSwitchTo(before);
 }
 

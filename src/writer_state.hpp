@@ -186,6 +186,7 @@ void put_by_query(Writer *writer, Target *target);
 void next_command(Writer *writer); // from here on what was written can be seen
 void fill_defaults(Writer *writer, Target *target, Datum *values, bool *nulls);
 void show_slot(Writer *writer, TupleTableSlot *slot); // to who watches
+void show_filled(Writer *writer, const Target *target, const Datum *values, const bool *nulls); // by query
 void start_row(Writer *writer, Target *target); // target->filling, empty
 void check_row(Writer *writer, Target *target, ResultRelInfo *leaf, TupleTableSlot *slot);
 // keep_returned remembers the final values of the columns that children refer to. `slot` has the leaf's columns; `copy`
