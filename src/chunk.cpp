@@ -135,6 +135,15 @@ static void refuse_row(ChunkLoader *loader, HeldRow *held, const ErrorData *erro
     MemoryContextSwitchTo(before);
 }
 
+// absolve_later lets those be tried again whose only fault it was to come after a row that is refused now. Each time an earlier
+// one is refused for good, so it ends.
+static void absolve_later(Chunk *chunk, const HeldRow *refused) {
+    for (HeldRow *held = chunk->rows + (refused - chunk->rows) + 1; held < chunk->rows + chunk->count; held++)
+        if (held->refusal && (held->refusal->sqlstate == ERRCODE_UNIQUE_VIOLATION ||
+                              held->refusal->sqlstate == ERRCODE_EXCLUSION_VIOLATION))
+            held->refusal = NULL;
+}
+
 static ErrorData *take_error(const ChunkLoader *loader) {
     MemoryContextSwitchTo(loader->memory);
     ErrorData *error = CopyErrorData();
@@ -297,8 +306,10 @@ static Attempt attempt_rows(ChunkLoader *loader, HeldRow *rows, int count) {
         loader->error = error;
     }
     PG_END_TRY();
-    if (outcome == Attempt::Failed && loader->failed >= 0)
+    if (outcome == Attempt::Failed && loader->failed >= 0) {
         refuse_row(loader, &rows[loader->failed], loader->error);
+        absolve_later(&loader->chunk, &rows[loader->failed]);
+    }
     MemoryContextSwitchTo(before);
     if (outcome == Attempt::Done)
         MemoryContextDelete(memory);
@@ -340,9 +351,12 @@ static void load_rows(ChunkLoader *loader, HeldRow *rows, int count) {
             continue;
         if (count_fitting(rows, count) == 1) {
             for (int i = 0; i < count; i++)
-                if (!rows[i].refusal && !rows[i].row.document_is_null)
+                if (!rows[i].refusal && !rows[i].row.document_is_null) {
                     refuse_row(loader, &rows[i], loader->error);
-            return;
+                    absolve_later(&loader->chunk, &rows[i]);
+                    break;
+                }
+            continue;
         }
         const int middle = middle_row(rows, count);
         load_rows(loader, rows, middle);

@@ -148,6 +148,8 @@ const char *locate_error(const Shredder *shredder, const ErrorData *error) {
     } else if (error->table_name) {
         append_member(&json, "table", quote_qualified_identifier(error->schema_name, error->table_name));
         append_member(&json, "column", error->column_name);
+    } else if (shredder->writer && writer_flushing(shredder->writer)) {
+        append_member(&json, "table", relation_name(writer_flushing(shredder->writer)));
     }
     append_member(&json, "path", shredder->unknown);
     append_member(&json, "constraint", error->constraint_name);
