@@ -7,7 +7,8 @@
 //   - while it is converted (syntax, types, NOT NULL, CHECK): the inner subtransaction is rolled back, the rows that the
 //     document put are forgotten, all others stay. That is the usual case.
 //   - while its rows are written (a unique index): the buffers know the document. The chunk is written again without it.
-//   - in a trigger that fires at the end (a foreign key): nobody knows. The chunk is halved until it is one document.
+//   - in a trigger that fires at the end (a foreign key): nobody knows. The chunk is written once more, the triggers firing
+//     after each document; should that not tell (a trigger for each statement), it is halved until it is one document.
 // Since the last two write again what was right, chunks grow smaller as they happen, and larger when they do not.
 //
 // Where putting a row may run code of users, or writes at once, the first way is not open, and the second is taken.
@@ -207,6 +208,8 @@ static int convert_some(ChunkLoader *loader, HeldRow *rows, int from, int count)
             if (!rows[at].refusal && !rows[at].row.document_is_null)
                 convert_row(loader, &rows[at]);
             at = at + 1;
+            if (loader->careful)
+                break;
         }
         end_subtransaction(&sub, true);
     }
@@ -237,12 +240,25 @@ static int convert_some(ChunkLoader *loader, HeldRow *rows, int from, int count)
 
 // ---- writing
 
+// fire_row lets the triggers fire for what one document put.
+static void fire_row(ChunkLoader *loader, const HeldRow *held, int at) {
+    if (held->refusal || held->row.document_is_null || !writer_can_fire(loader->shredder->writer))
+        return;
+    loader->failed = at;
+    writer_fire(loader->shredder->writer);
+    loader->failed = -1;
+}
+
 // write_rows tells whether the targets can stay as they are; else nothing is finished.
 static bool write_rows(ChunkLoader *loader, HeldRow *rows, int count) {
     Shredder *shredder = loader->shredder;
+    if (loader->careful && loader->fires)
+        fire_deferred(); // and from here on nothing is deferred
     begin_shredding(shredder);
     for (int at = 0; at < count;) {
         at = convert_some(loader, rows, at, count);
+        if (loader->careful)
+            fire_row(loader, &rows[at - 1], at - 1);
         if (writer_wants_flush(shredder->writer))
             writer_flush(shredder->writer);
     }
@@ -338,18 +354,30 @@ static void load_rows(ChunkLoader *loader, HeldRow *rows, int count) {
         if (count_fitting(rows, count) == 0)
             return;
         const Attempt outcome = attempt_rows(loader, rows, count);
-        if (outcome == Attempt::Done)
+        if (outcome == Attempt::Done) {
+            loader->careful = false;
             return;
+        }
         if (outcome == Attempt::Grows) {
             loader->grow(loader, loader->grower);
             continue;
         }
-        loader->rows_at_once = Max(loader->rows_at_once / 4, fewest_rows_at_once);
         if (outcome == Attempt::Raced && ++races >= most_races)
             ReThrowError(loader->error);
-        if (outcome == Attempt::Raced || loader->failed >= 0)
+        if (outcome == Attempt::Raced)
             continue;
+        if (loader->failed >= 0) {
+            loader->late++;
+            loader->careful = false;
+            continue;
+        }
+        if (!loader->careful) {
+            loader->careful = true;
+            continue;
+        }
+        loader->careful = false;
         if (count_fitting(rows, count) == 1) {
+            loader->late++;
             for (int i = 0; i < count; i++)
                 if (!rows[i].refusal && !rows[i].row.document_is_null) {
                     refuse_row(loader, &rows[i], loader->error);
@@ -365,10 +393,23 @@ static void load_rows(ChunkLoader *loader, HeldRow *rows, int count) {
     }
 }
 
+// adapt_rows_at_once aims at chunks of which about one in four must be written again. One that is costs some three times as
+// much; small ones cost more for each document.
+static void adapt_rows_at_once(ChunkLoader *loader) {
+    const int rows = loader->rows_at_once;
+    if (loader->late == 0) {
+        loader->rows_at_once = Min(rows + rows / 4, most_rows_at_once);
+        return;
+    }
+    const int wanted = static_cast<int>(loader->chunk.count / (loader->late * 4));
+    loader->rows_at_once = Max(Min(Max(wanted, rows / 8), rows / 2), fewest_rows_at_once);
+}
+
 void load_chunk(ChunkLoader *loader) {
     Chunk *chunk = &loader->chunk;
-    loader->rows_at_once = Min(loader->rows_at_once * 2, most_rows_at_once);
+    loader->late = 0;
     load_rows(loader, chunk->rows, chunk->count);
+    adapt_rows_at_once(loader);
     loader->rejected += chunk->count - count_fitting(chunk->rows, chunk->count);
     for (int i = 0; i < chunk->count; i++)
         loader->rejected -= !chunk->rows[i].refusal && chunk->rows[i].row.document_is_null;

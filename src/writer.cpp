@@ -644,6 +644,28 @@ void writer_flush(Writer *writer) {
     writer->wrote = writer->runs_user_code;
 }
 
+bool writer_can_fire(const Writer *writer) {
+    for (int i = 0; i < writer->count; i++)
+        if (writer->targets[i].capture || writer->targets[i].update_capture)
+            return false;
+    return true;
+}
+
+void writer_fire(Writer *writer) {
+    const int64 document = writer->document;
+    settle_keyed(writer);
+    for (int i = 0; i < writer->count; i++)
+        insert_by_query(writer, &writer->targets[i]);
+    AfterTriggerEndQuery(writer->estate);
+    AfterTriggerBeginQuery();
+    MemoryContext before = MemoryContextSwitchTo(writer->estate->es_query_cxt);
+    for (int i = 0; i < writer->count; i++)
+        if (writer->targets[i].by_query && !writer->targets[i].rows)
+            writer->targets[i].rows = tuplestore_begin_heap(false, false, work_mem);
+    MemoryContextSwitchTo(before);
+    writer->document = document;
+}
+
 bool writer_wrote(const Writer *writer) { return writer->wrote; }
 
 void writer_forget_document(Writer *writer) {

@@ -84,6 +84,10 @@ void writer_begin_document(Writer *writer);
 int64 writer_document(const Writer *writer); // the number of the one in progress
 bool writer_wants_flush(const Writer *writer);
 void writer_flush(Writer *writer);
+// writer_fire writes all there is, and fires the AFTER ROW triggers that are due; not with transition tables, which hold
+// the rows of all.
+bool writer_can_fire(const Writer *writer);
+void writer_fire(Writer *writer);
 bool writer_wrote(const Writer *writer); // since writer_begin_document or writer_flush
 void writer_forget_document(Writer *writer);
 
