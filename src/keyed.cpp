@@ -311,15 +311,16 @@ static bool probe_table(Writer *writer, Target *target, KeyedRow *row) {
     LeafProbe *probe = leaf_probe(writer, keyed, row->leaf);
     if (!writer->snapshot)
         writer->snapshot = RegisterSnapshot(GetLatestSnapshot());
-    if (!probe->scan) {
-        MemoryContext before = MemoryContextSwitchTo(writer->estate->es_query_cxt);
+    // What a scan meets (dead entries) it notes in memory of its own, and frees it at its end.
+    MemoryContext before = MemoryContextSwitchTo(writer->estate->es_query_cxt);
+    if (!probe->scan)
         probe->scan = begin_index_scan(row->leaf->ri_RelationDesc, probe->index, writer->snapshot, keyed->count);
-        MemoryContextSwitchTo(before);
-    }
     for (int i = 0; i < keyed->count; i++)
         probe->keys[i].sk_argument = row->key[i];
     index_rescan(probe->scan, probe->keys, keyed->count, NULL, 0);
-    if (!index_getnext_slot(probe->scan, ForwardScanDirection, probe->found))
+    const bool found = index_getnext_slot(probe->scan, ForwardScanDirection, probe->found);
+    MemoryContextSwitchTo(before);
+    if (!found)
         return false;
     row->tid = probe->found->tts_tid;
     row->existed = row->in_table = true;
