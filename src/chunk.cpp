@@ -136,13 +136,9 @@ static void refuse_row(ChunkLoader *loader, HeldRow *held, const ErrorData *erro
     MemoryContextSwitchTo(before);
 }
 
-// absolve_later lets those be tried again whose only fault it was to come after a row that is refused now. Each time an earlier
-// one is refused for good, so it ends.
-static void absolve_later(Chunk *chunk, const HeldRow *refused) {
-    for (HeldRow *held = chunk->rows + (refused - chunk->rows) + 1; held < chunk->rows + chunk->count; held++)
-        if (held->refusal && (held->refusal->sqlstate == ERRCODE_UNIQUE_VIOLATION ||
-                              held->refusal->sqlstate == ERRCODE_EXCLUSION_VIOLATION))
-            held->refusal = NULL;
+// depends_on_others tells an error that another document of the chunk may have caused: one that is refused itself later.
+static bool depends_on_others(const ErrorData *error) {
+    return error->sqlerrcode == ERRCODE_UNIQUE_VIOLATION || error->sqlerrcode == ERRCODE_EXCLUSION_VIOLATION;
 }
 
 static ErrorData *take_error(const ChunkLoader *loader) {
@@ -283,6 +279,13 @@ static int row_of_document(const HeldRow *rows, int count, int64 document) {
     return -1;
 }
 
+static int count_fitting(const HeldRow *rows, int count) {
+    int fitting = 0;
+    for (int i = 0; i < count; i++)
+        fitting += !rows[i].refusal && !rows[i].row.document_is_null;
+    return fitting;
+}
+
 enum class Attempt : uint8_t { Done, Failed, Raced, Grows };
 
 // attempt_rows tries to write rows in a subtransaction; where it fails, it finds out whose fault it was, if it can.
@@ -322,21 +325,13 @@ static Attempt attempt_rows(ChunkLoader *loader, HeldRow *rows, int count) {
         loader->error = error;
     }
     PG_END_TRY();
-    if (outcome == Attempt::Failed && loader->failed >= 0) {
+    if (outcome == Attempt::Failed && loader->failed >= 0 &&
+        (!depends_on_others(loader->error) || count_fitting(rows, loader->failed) == 0))
         refuse_row(loader, &rows[loader->failed], loader->error);
-        absolve_later(&loader->chunk, &rows[loader->failed]);
-    }
     MemoryContextSwitchTo(before);
     if (outcome == Attempt::Done)
         MemoryContextDelete(memory);
     return outcome;
-}
-
-static int count_fitting(const HeldRow *rows, int count) {
-    int fitting = 0;
-    for (int i = 0; i < count; i++)
-        fitting += !rows[i].refusal && !rows[i].row.document_is_null;
-    return fitting;
 }
 
 // middle_row finds the row before which half of those that fit lie.
@@ -367,8 +362,16 @@ static void load_rows(ChunkLoader *loader, HeldRow *rows, int count) {
         if (outcome == Attempt::Raced)
             continue;
         if (loader->failed >= 0) {
-            loader->late++;
             loader->careful = false;
+            if (rows[loader->failed].refusal) {
+                loader->late++;
+                continue;
+            }
+            // Which of those before it stay is to be settled first.
+            const int before = loader->failed;
+            load_rows(loader, rows, before);
+            rows += before;
+            count -= before;
             continue;
         }
         if (!loader->careful) {
@@ -379,12 +382,9 @@ static void load_rows(ChunkLoader *loader, HeldRow *rows, int count) {
         if (count_fitting(rows, count) == 1) {
             loader->late++;
             for (int i = 0; i < count; i++)
-                if (!rows[i].refusal && !rows[i].row.document_is_null) {
+                if (!rows[i].refusal && !rows[i].row.document_is_null)
                     refuse_row(loader, &rows[i], loader->error);
-                    absolve_later(&loader->chunk, &rows[i]);
-                    break;
-                }
-            continue;
+            return;
         }
         const int middle = middle_row(rows, count);
         load_rows(loader, rows, middle);
