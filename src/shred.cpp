@@ -444,6 +444,14 @@ void begin_document(Shredder *shredder, const SourceRow *row) {
     shredder->column = NULL;
 }
 
+// append_each writes the path from the document to the items of a table.
+static void append_each(StringInfo to, const ShredPlan *plan, int table) {
+    const Path &each = plan->tables[table].mapped->each;
+    if (each.from_item)
+        append_each(to, plan, plan->tables[table].parent);
+    appendStringInfoString(to, each.text + (each.from_item ? 1 : 0));
+}
+
 // refuse_unknown refuses a part of the document that the mapping does not take.
 [[noreturn]] static void refuse_unknown(void *context, const Uncovered *unknown) {
     Shredder *shredder = static_cast<Shredder *>(context);
@@ -451,7 +459,7 @@ void begin_document(Shredder *shredder, const SourceRow *row) {
     initStringInfo(&path);
     shredder->table = unknown->table;
     if (unknown->table >= 0)
-        appendStringInfoString(&path, shredder->plan->tables[unknown->table].mapped->each.text);
+        append_each(&path, shredder->plan, unknown->table);
     else
         appendStringInfoChar(&path, '$');
     for (int i = 0; i < unknown->step_count; i++)
