@@ -292,8 +292,10 @@ enum class Attempt : uint8_t { Done, Failed, Raced, Grows };
 static Attempt attempt_rows(ChunkLoader *loader, HeldRow *rows, int count) {
     volatile Attempt outcome = Attempt::Done;
     MemoryContext before = CurrentMemoryContext;
-    MemoryContext memory = AllocSetContextCreate(loader->memory, "sluice attempt", ALLOCSET_DEFAULT_SIZES);
-    MemoryContextSwitchTo(memory);
+    if (loader->attempt)
+        MemoryContextDelete(loader->attempt);
+    loader->attempt = AllocSetContextCreate(loader->memory, "sluice attempt", ALLOCSET_DEFAULT_SIZES);
+    MemoryContextSwitchTo(loader->attempt);
     Shredder *shredder = static_cast<Shredder *>(palloc(sizeof(Shredder)));
     *shredder = loader->like;
     loader->shredder = shredder;
@@ -329,8 +331,6 @@ static Attempt attempt_rows(ChunkLoader *loader, HeldRow *rows, int count) {
         (!depends_on_others(loader->error) || count_fitting(rows, loader->failed) == 0))
         refuse_row(loader, &rows[loader->failed], loader->error);
     MemoryContextSwitchTo(before);
-    if (outcome == Attempt::Done)
-        MemoryContextDelete(memory);
     return outcome;
 }
 
