@@ -26,8 +26,8 @@ SQL_PIECES := catalog format content pipeline arrival infer shred run position s
 # The tests: sql/NAME.sql with expected/NAME.out, test/isolation/specs/NAME.spec with test/isolation/expected/NAME.out.
 # test/check fails when a file is there that its list does not name.
 REGRESS := \
-	shred path types value format content mapping infer target error preview writer key foreign_key pipeline snapshot hash arrival \
-	position rights comments
+	shred path types value format content mapping infer target error reject unknown preview writer key foreign_key pipeline \
+	snapshot hash arrival position rights comments
 
 ISOLATION := foreign_key key run sequence sequence_orders sequence_partition sequence_prepared snapshot hash hash_arrival hash_stamp
 

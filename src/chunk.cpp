@@ -136,6 +136,11 @@ static void refuse_row(ChunkLoader *loader, HeldRow *held, const ErrorData *erro
     MemoryContextSwitchTo(before);
 }
 
+// depends_on_others tells an error that another document of the chunk may have caused: one that is refused itself later.
+static bool depends_on_others(const ErrorData *error) {
+    return error->sqlerrcode == ERRCODE_UNIQUE_VIOLATION || error->sqlerrcode == ERRCODE_EXCLUSION_VIOLATION;
+}
+
 static ErrorData *take_error(const ChunkLoader *loader) {
     MemoryContextSwitchTo(loader->memory);
     ErrorData *error = CopyErrorData();
@@ -274,14 +279,23 @@ static int row_of_document(const HeldRow *rows, int count, int64 document) {
     return -1;
 }
 
+static int count_fitting(const HeldRow *rows, int count) {
+    int fitting = 0;
+    for (int i = 0; i < count; i++)
+        fitting += !rows[i].refusal && !rows[i].row.document_is_null;
+    return fitting;
+}
+
 enum class Attempt : uint8_t { Done, Failed, Raced, Grows };
 
 // attempt_rows tries to write rows in a subtransaction; where it fails, it finds out whose fault it was, if it can.
 static Attempt attempt_rows(ChunkLoader *loader, HeldRow *rows, int count) {
     volatile Attempt outcome = Attempt::Done;
     MemoryContext before = CurrentMemoryContext;
-    MemoryContext memory = AllocSetContextCreate(loader->memory, "sluice attempt", ALLOCSET_DEFAULT_SIZES);
-    MemoryContextSwitchTo(memory);
+    if (loader->attempt)
+        MemoryContextDelete(loader->attempt);
+    loader->attempt = AllocSetContextCreate(loader->memory, "sluice attempt", ALLOCSET_DEFAULT_SIZES);
+    MemoryContextSwitchTo(loader->attempt);
     Shredder *shredder = static_cast<Shredder *>(palloc(sizeof(Shredder)));
     *shredder = loader->like;
     loader->shredder = shredder;
@@ -313,17 +327,11 @@ static Attempt attempt_rows(ChunkLoader *loader, HeldRow *rows, int count) {
         loader->error = error;
     }
     PG_END_TRY();
+    if (outcome == Attempt::Failed && loader->failed >= 0 &&
+        (!depends_on_others(loader->error) || count_fitting(rows, loader->failed) == 0))
+        refuse_row(loader, &rows[loader->failed], loader->error);
     MemoryContextSwitchTo(before);
-    if (outcome == Attempt::Done)
-        MemoryContextDelete(memory);
     return outcome;
-}
-
-static int count_fitting(const HeldRow *rows, int count) {
-    int fitting = 0;
-    for (int i = 0; i < count; i++)
-        fitting += !rows[i].refusal && !rows[i].row.document_is_null;
-    return fitting;
 }
 
 // middle_row finds the row before which half of those that fit lie.
@@ -333,19 +341,6 @@ static int middle_row(const HeldRow *rows, int count) {
     for (int fitting = 0; fitting < half; at++)
         fitting += !rows[at].refusal && !rows[at].row.document_is_null;
     return at;
-}
-
-// may_depend_on_order tells an error that documents written one after the other need not meet: a value of a unique index that
-// goes from one row to another. New rows are written before those that are there.
-static bool may_depend_on_order(const ChunkLoader *loader) {
-    const int code = loader->error->sqlerrcode;
-    if (code != ERRCODE_UNIQUE_VIOLATION && code != ERRCODE_EXCLUSION_VIOLATION)
-        return false;
-    const ShredPlan *plan = loader->like.plan;
-    for (int i = 0; i < plan->table_count; i++)
-        if (OidIsValid(plan->tables[i].key_index))
-            return true;
-    return false;
 }
 
 static void load_rows(ChunkLoader *loader, HeldRow *rows, int count) {
@@ -366,16 +361,24 @@ static void load_rows(ChunkLoader *loader, HeldRow *rows, int count) {
             ReThrowError(loader->error);
         if (outcome == Attempt::Raced)
             continue;
-        if (!loader->careful && (loader->failed < 0 || may_depend_on_order(loader))) {
+        if (loader->failed >= 0) {
+            loader->careful = false;
+            if (rows[loader->failed].refusal) {
+                loader->late++;
+                continue;
+            }
+            // Which of those before it stay is to be settled first.
+            const int before = loader->failed;
+            load_rows(loader, rows, before);
+            rows += before;
+            count -= before;
+            continue;
+        }
+        if (!loader->careful) {
             loader->careful = true;
             continue;
         }
         loader->careful = false;
-        if (loader->failed >= 0) {
-            loader->late++;
-            refuse_row(loader, &rows[loader->failed], loader->error);
-            continue;
-        }
         if (count_fitting(rows, count) == 1) {
             loader->late++;
             for (int i = 0; i < count; i++)

@@ -51,7 +51,8 @@ struct ChunkLoader {
     int64 nulled, rejected;
     int64 late; // documents of the chunk that were found not to fit only when it was written
     bool careful; // triggers fire after each document, to find out which one they refuse
-    // of the attempt
+    // of the attempt, until the next one begins
+    MemoryContext attempt;
     Shredder *shredder;
     int failed; // the row whose fault it is, -1: not known
     ErrorData *error;

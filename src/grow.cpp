@@ -240,6 +240,8 @@ static void execute_change(const Grower *grower, const MappingChange *change) {
         append_table_ddl(&statement, grower->mapping, change->table);
     else
         append_column_ddl(&statement, grower->mapping, change->table, change->column);
+    while (statement.len > 0 && strchr(";\n", statement.data[statement.len - 1]))
+        statement.data[--statement.len] = '\0';
     execute_ddl(statement.data);
     log_change(grower, change->table,
                table ? NULL : grower->mapping->tables[change->table].columns[change->column].name, statement.data);

@@ -68,6 +68,8 @@ struct Witness {
     const char *target; // NULL: there is none
     const char *column;
     const char *source_column; // NULL: the column holds the hash
+    const char *source_name;   // the same, not quoted
+    const char *source_type;
 };
 
 static bool is_unique_column(Relation source, const char *column) {
@@ -104,6 +106,18 @@ static bool may_read(const MappedTable *table) {
     return OidIsValid(target) && may_select_all(target);
 }
 
+static Witness make_witness(const MappedTable *table, const MappedColumn *column, Relation source) {
+    Witness witness{table->name, quote_identifier(column->name), NULL, NULL, NULL};
+    if (column->form == ValueForm::Hash)
+        return witness;
+    const AttrNumber number = get_attnum(RelationGetRelid(source), column->other);
+    const Form_pg_attribute form = TupleDescAttr(RelationGetDescr(source), number - 1);
+    witness.source_column = quote_identifier(column->other);
+    witness.source_name = column->other;
+    witness.source_type = format_type_extended(form->atttypid, form->atttypmod, FORMAT_TYPE_TYPEMOD_GIVEN | FORMAT_TYPE_FORCE_QUALIFY);
+    return witness;
+}
+
 static Witness find_witness(const Pipeline *pipeline, Relation source) {
     const bool by_hash = strcmp(pipeline->cursor, "hash") == 0;
     const Mapping *mapping = read_mapping(pipeline->mapping, strlen(pipeline->mapping));
@@ -113,9 +127,7 @@ static Witness find_witness(const Pipeline *pipeline, Relation source) {
         const MappedTable *table = &mapping->tables[i];
         for (int c = 0; is_whole_document(table) && c < table->column_count; c++)
             if (is_witness(&table->columns[c], source, by_hash))
-                return may_read(table) ? Witness{table->name, quote_identifier(table->columns[c].name),
-                                                 by_hash ? NULL : quote_identifier(table->columns[c].other)}
-                                       : Witness{};
+                return may_read(table) ? make_witness(table, &table->columns[c], source) : Witness{};
     }
     return Witness{};
 }
@@ -148,22 +160,49 @@ static int64 count_rejects(const Pipeline *pipeline) {
     return count;
 }
 
+// rejected_keys gives, as text[], by what the witness would know the documents that were rejected: their contents, or the
+// values of the source's column. Those of which that column was not kept, since the mapping did not ask for it, are counted.
+static Datum rejected_keys(const Pipeline *pipeline, const Witness *witness, int64 *unkept) {
+    Parameters parameters{};
+    add_int(&parameters, pipeline->id);
+    add_text(&parameters, witness->source_name);
+    catalog_execute("SELECT coalesce(array_agg(k), '{}'), count(*) FILTER (WHERE k IS NULL) FROM (SELECT CASE WHEN $2 IS NULL "
+                    "THEN encode(r.hash, 'hex') ELSE (SELECT r.source_columns[i][2] FROM "
+                    "generate_subscripts(r.source_columns, 1) i WHERE r.source_columns[i][1] = $2) END AS k "
+                    "FROM sluice.reject r WHERE r.pipeline_id = $1::int) x",
+                    &parameters);
+    bool is_null;
+    const Datum keys = datumCopy(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &is_null), false, -1);
+    *unkept = result_int(0, 2, &is_null);
+    free_result();
+    return keys;
+}
+
+// count_unloaded counts what a statement finds that was not rejected; its $1 are the rejected keys.
+static int64 count_unloaded(const Pipeline *pipeline, const Witness *witness, const char *statement) {
+    int64 unkept;
+    Oid types[] = {TEXTARRAYOID};
+    Datum values[] = {rejected_keys(pipeline, witness, &unkept)};
+    return Max(static_cast<int64>(0), count_rows(statement, 1, types, values) - unkept);
+}
+
 // The hash cursor has no position that could pass over a row. By a witness, contents that the ledger holds are looked up;
 // without one, what the ledger does not hold is missing. (With lookback the ledger also holds rows that came too late.)
 static int64 count_missing_contents(const Look *look, const Witness *witness) {
     if (!witness->target || look->pipeline->lookback)
         return look->cursor->pending(look->source);
     const char *document = quote_identifier(look->pipeline->document);
-    return count_rows(
+    return count_unloaded(
+        look->pipeline, witness,
         psprintf("SELECT pg_catalog.count(DISTINCT sluice.content(s.%s)) FROM %s s WHERE EXISTS (SELECT FROM "
                  "sluice.ledger_%d l WHERE l.run OPERATOR(pg_catalog.>) 0 AND l.h OPERATOR(pg_catalog.=) "
                  "sluice.content(s.%s)) AND s.%s IS "
                  "NOT NULL AND NOT EXISTS (SELECT FROM %s t WHERE pg_catalog.replace(pg_catalog.ltrim("
                  "t.%s::pg_catalog.text, '\\x'), '-', '') = pg_catalog.replace(sluice.content(s.%s)::pg_catalog.text, "
-                 "'-', ''))",
+                 "'-', '')) AND NOT EXISTS (SELECT FROM pg_catalog.unnest($1) j WHERE j OPERATOR(pg_catalog.=) "
+                 "pg_catalog.replace(sluice.content(s.%s)::pg_catalog.text, '-', ''))",
                  document, relation_name(RelationGetRelid(look->source)), look->pipeline->id, document, document,
-                 witness->target, witness->column, document),
-        0, NULL, NULL);
+                 witness->target, witness->column, document, document));
 }
 
 // count_missing counts rows that were passed over: by the witness; else as many as there are read ones more than loaded.
@@ -177,12 +216,13 @@ static int64 count_missing(const Look *look, const Witness *witness, int64 loade
             static_cast<int64>(0),
             count_rows(psprintf("SELECT pg_catalog.count(*) FROM %s s WHERE NOT (%s)", source, unread), 0, NULL, NULL) -
                 loaded);
-    return count_rows(
+    return count_unloaded(
+        look->pipeline, witness,
         psprintf("SELECT pg_catalog.count(*) FROM %s s WHERE NOT (%s) AND s.%s IS NOT NULL AND NOT EXISTS "
-                 "(SELECT FROM %s t WHERE t.%s::pg_catalog.text = s.%s::pg_catalog.text)",
+                 "(SELECT FROM %s t WHERE t.%s::pg_catalog.text = s.%s::pg_catalog.text) AND NOT EXISTS (SELECT FROM "
+                 "pg_catalog.unnest($1) j WHERE j::%s::pg_catalog.text = s.%s::pg_catalog.text)",
                  source, unread, quote_identifier(look->pipeline->document), witness->target, witness->column,
-                 witness->source_column),
-        0, NULL, NULL);
+                 witness->source_column, witness->source_type, witness->source_column));
 }
 
 static Audit audit(const Pipeline *pipeline) {
@@ -193,8 +233,6 @@ static Audit audit(const Pipeline *pipeline) {
     result.rejected = count_rejects(pipeline);
     result.loaded = read - result.rejected;
     result.missing = count_missing(&look, &witness, read);
-    if (witness.target) // which has no row of a rejected document
-        result.missing = Max(result.missing - result.rejected, static_cast<int64>(0));
     result.counts_duplicated = witness.target != NULL;
     if (witness.target)
         result.duplicated =

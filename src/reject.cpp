@@ -17,16 +17,21 @@ static char *document_text(Oid type, Datum document) {
     return JsonbToCString(NULL, &jsonb->root, VARSIZE(jsonb));
 }
 
-// column_texts writes the source's columns so that they come back as they were.
+// column_texts writes the source's columns so that they come back as they were: pairs of name and value. By their names,
+// since the mapping may ask for others, in another order, when they are loaded again.
 static Datum column_texts(const ShredPlan *plan, const SourceRow *row) {
     const int count = plan->source_column_count;
-    Datum *texts = static_cast<Datum *>(palloc0(sizeof(Datum) * (count + 1)));
-    for (int i = 0; i < count; i++)
+    Datum *texts = static_cast<Datum *>(palloc0(sizeof(Datum) * (2 * count + 1)));
+    bool *nulls = static_cast<bool *>(palloc0(sizeof(bool) * (2 * count + 1)));
+    for (int i = 0; i < count; i++) {
+        texts[2 * i] = CStringGetTextDatum(plan->source_types[i].name);
+        nulls[2 * i + 1] = row->nulls[i];
         if (!row->nulls[i])
-            texts[i] = CStringGetTextDatum(stored_text(plan->source_types[i].type, row->columns[i]));
-    int dimensions[] = {count}, lower[] = {1};
-    return PointerGetDatum(construct_md_array(texts, row->nulls, count > 0 ? 1 : 0, dimensions, lower, TEXTOID, -1, false,
-                                              TYPALIGN_INT));
+            texts[2 * i + 1] = CStringGetTextDatum(stored_text(plan->source_types[i].type, row->columns[i]));
+    }
+    int dimensions[] = {count, 2}, lower[] = {1, 1};
+    return PointerGetDatum(
+        construct_md_array(texts, nulls, count > 0 ? 2 : 0, dimensions, lower, TEXTOID, -1, false, TYPALIGN_INT));
 }
 
 static Datum hash_of(const HeldRow *held) {
@@ -114,8 +119,11 @@ public:
             TupleDescAttr(row, get_attnum(RelationGetRelid(source), columns->document) - 1)->atttypid);
         columns_ = columns->count;
         types_ = static_cast<Oid *>(palloc(sizeof(Oid) * (columns_ + 1)));
-        for (int i = 0; i < columns_; i++)
+        names_ = static_cast<const char **>(palloc(sizeof(char *) * (columns_ + 1)));
+        for (int i = 0; i < columns_; i++) {
             types_[i] = TupleDescAttr(row, columns->others[i] - 1)->atttypid;
+            names_[i] = pstrdup(NameStr(TupleDescAttr(row, columns->others[i] - 1)->attname));
+        }
         values_ = static_cast<Datum *>(palloc(sizeof(Datum) * (columns_ + 1)));
         nulls_ = static_cast<bool *>(palloc(sizeof(bool) * (columns_ + 1)));
     }
@@ -184,8 +192,11 @@ private:
         int count;
         deconstruct_array(DatumGetArrayTypeP(array), TEXTOID, -1, false, TYPALIGN_INT, &texts, &nulls, &count);
         for (int i = 0; i < columns_; i++) {
-            nulls_[i] = i >= count || nulls[i]; // the mapping may ask for other columns now
-            values_[i] = nulls_[i] ? 0 : stored_datum(types_[i], TextDatumGetCString(texts[i]));
+            int at = 0;
+            while (at < count && strcmp(TextDatumGetCString(texts[at]), names_[i]) != 0)
+                at += 2;
+            nulls_[i] = at >= count || nulls[at + 1]; // the mapping may ask for other columns now
+            values_[i] = nulls_[i] ? 0 : stored_datum(types_[i], TextDatumGetCString(texts[at + 1]));
         }
         row->columns = values_;
         row->nulls = nulls_;
@@ -197,6 +208,7 @@ private:
     Oid document_ = InvalidOid;
     int columns_ = 0;
     Oid *types_ = NULL;
+    const char **names_ = NULL;
     Datum *values_ = NULL;
     bool *nulls_ = NULL;
     const char *place_ = NULL;

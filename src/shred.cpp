@@ -150,6 +150,8 @@ const char *locate_error(const Shredder *shredder, const ErrorData *error) {
     } else if (error->table_name) {
         append_member(&json, "table", quote_qualified_identifier(error->schema_name, error->table_name));
         append_member(&json, "column", error->column_name);
+    } else if (shredder->writer && writer_flushing(shredder->writer)) {
+        append_member(&json, "table", relation_name(writer_flushing(shredder->writer)));
     }
     append_member(&json, "path", shredder->unknown);
     append_member(&json, "constraint", error->constraint_name);
@@ -445,6 +447,14 @@ void begin_document(Shredder *shredder, const SourceRow *row) {
     shredder->column = NULL;
 }
 
+// append_each writes the path from the document to the items of a table.
+static void append_each(StringInfo to, const ShredPlan *plan, int table) {
+    const Path &each = plan->tables[table].mapped->each;
+    if (each.from_item)
+        append_each(to, plan, plan->tables[table].parent);
+    appendStringInfoString(to, each.text + (each.from_item ? 1 : 0));
+}
+
 // refuse_unknown refuses a part of the document that the mapping does not take.
 [[noreturn]] static void refuse_unknown(void *context, const Uncovered *unknown) {
     Shredder *shredder = static_cast<Shredder *>(context);
@@ -452,7 +462,7 @@ void begin_document(Shredder *shredder, const SourceRow *row) {
     initStringInfo(&path);
     shredder->table = unknown->table;
     if (unknown->table >= 0)
-        appendStringInfoString(&path, shredder->plan->tables[unknown->table].mapped->each.text);
+        append_each(&path, shredder->plan, unknown->table);
     else
         appendStringInfoChar(&path, '$');
     for (int i = 0; i < unknown->step_count; i++)

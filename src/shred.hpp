@@ -55,6 +55,7 @@ struct ShredTable {
 };
 
 struct ColumnForm {
+    const char *name;
     Oid type;
     int16 length;
     bool by_value;
