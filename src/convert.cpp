@@ -546,9 +546,30 @@ static Datum convert_present(Conversion *conversion, const Value &value) {
     wrong_kind(conversion, value);
 }
 
+static bool is_number_kind(ConvertKind kind) {
+    return kind == ConvertKind::Int2 || kind == ConvertKind::Int4 || kind == ConvertKind::Int8 ||
+           kind == ConvertKind::Numeric;
+}
+
+// check_strictly refuses what a lenient conversion would store as something else: 1 as true, "007" as 7.
+static void check_strictly(const Conversion *conversion, const Value &value, Datum result) {
+    if (conversion->kind == ConvertKind::Bool && value.kind != ValueKind::Bool)
+        wrong_kind(conversion, value);
+    if (!is_number_kind(conversion->kind) || value.kind != ValueKind::String)
+        return;
+    Oid output;
+    bool varlena;
+    getTypeOutputInfo(conversion->base, &output, &varlena);
+    const char *written = OidOutputFunctionCall(output, result);
+    if (strlen(written) != value.length || memcmp(written, value.text, value.length) != 0)
+        lossy_error(psprintf("\"%s\"", pnstrdup(value.text, value.length)), conversion->base, conversion->base_typmod);
+}
+
 Datum convert_value(Conversion *conversion, const Value &value, bool *is_null) {
     *is_null = is_missing(value);
     const Datum result = *is_null ? static_cast<Datum>(0) : convert_present(conversion, value);
+    if (unlikely(conversion->strict) && !*is_null)
+        check_strictly(conversion, value, result);
     if (unlikely(conversion->domain))
         domain_check(result, *is_null, conversion->type, &conversion->domain_cache, conversion->memory);
     return result;

@@ -38,6 +38,7 @@ struct Conversion {
     int32 base_typmod;
     ConvertKind kind;
     bool domain;
+    bool strict; // a boolean takes only booleans, a number only strings that it would be written as
     void *domain_cache;
     FmgrInfo input;
     Oid input_parameter;

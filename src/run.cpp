@@ -73,9 +73,15 @@ void watch_relation_changes() { CacheRegisterRelcacheCallback(note_relation_chan
 
 static bool is_unknown(const Run *run, const char *what) { return strcmp(run->pipeline->unknown, what) == 0; }
 
+// plan_targets plans the writing. Where columns grow to hold what comes, they are not to bend it into what they are.
 static ShredPlan *plan_targets(Run *run, Relation source) {
-    return plan_shred(read_mapping(run->pipeline->mapping, strlen(run->pipeline->mapping)), source,
-                      is_unknown(run, "add") || is_unknown(run, "reject"));
+    const bool grows = is_unknown(run, "add");
+    ShredPlan *plan = plan_shred(read_mapping(run->pipeline->mapping, strlen(run->pipeline->mapping)), source,
+                                 grows || is_unknown(run, "reject"));
+    for (int i = 0; i < plan->table_count; i++)
+        for (int c = 0; c < plan->tables[i].column_count; c++)
+            plan->tables[i].columns[c].conversion.strict = grows;
+    return plan;
 }
 
 static void make_plan(Run *run) {
