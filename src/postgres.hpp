@@ -193,7 +193,7 @@ inline bool walk_expression(Node *node, bool (*walker)(Node *, void *), void *co
 // root_to_partition_map tells how a row of the partitioned root becomes a row of this partition; NULL when they agree.
 inline TupleConversionMap *root_to_partition_map(ResultRelInfo *relation, EState *estate) {
 #if PG_VERSION_NUM >= 160000
-    return ExecGetRootToChildMap(relation, estate);
+    return relation->ri_RootResultRelInfo ? ExecGetRootToChildMap(relation, estate) : NULL;
 #else
     (void)estate;
     return relation->ri_RootToPartitionMap;
