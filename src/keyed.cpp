@@ -458,26 +458,36 @@ static void give_returned(Target *target, const TupleTableSlot *slot, MemoryCont
     MemoryContextSwitchTo(before);
 }
 
+// fresh_slot brings the changed row into the row type of its leaf, what is generated computed.
+static TupleTableSlot *fresh_slot(Writer *writer, Target *target, ResultRelInfo *leaf) {
+    TupleConversionMap *map = leaf != target->root ? root_to_partition_map(leaf, writer->estate) : NULL;
+    TupleConstr *constraints = RelationGetDescr(leaf->ri_RelationDesc)->constr;
+    const bool generates = constraints && constraints->has_generated_stored;
+    if (!map && !generates)
+        return target->filling;
+    TupleTableSlot *fresh = leaf_probe(writer, target->keyed, leaf)->fresh;
+    ExecClearTuple(fresh);
+    TupleTableSlot *slot =
+        map ? execute_attr_map_slot(map->attrMap, target->filling, fresh) : ExecCopySlot(fresh, target->filling);
+    slot->tts_tableOid = RelationGetRelid(leaf->ri_RelationDesc);
+    if (generates)
+        ExecComputeStoredGenerated(leaf, writer->estate, slot, CMD_INSERT); // all of them
+    return slot;
+}
+
 // wait_for_update checks the changed row and lets it wait until it is written over the one in the table.
 static void wait_for_update(Writer *writer, Target *target, KeyedRow *row, MemoryContext caller) {
-    LeafProbe *probe = leaf_probe(writer, target->keyed, row->leaf);
     ResultRelInfo *leaf = row->leaf;
-    TupleConversionMap *map = leaf != target->root ? root_to_partition_map(leaf, writer->estate) : NULL;
-    ExecClearTuple(probe->fresh);
-    TupleTableSlot *slot = map ? execute_attr_map_slot(map->attrMap, target->filling, probe->fresh)
-                               : ExecCopySlot(probe->fresh, target->filling);
+    TupleTableSlot *slot = fresh_slot(writer, target, leaf);
     slot->tts_tableOid = RelationGetRelid(leaf->ri_RelationDesc);
-    TupleConstr *constraints = RelationGetDescr(leaf->ri_RelationDesc)->constr;
-    if (constraints && constraints->has_generated_stored)
-        ExecComputeStoredGenerated(leaf, writer->estate, slot, CMD_INSERT); // all of them
-    if (constraints)
+    if (RelationGetDescr(leaf->ri_RelationDesc)->constr)
         ExecConstraints(leaf, slot, writer->estate);
     show_slot(writer, slot);
     MemoryContext before = MemoryContextSwitchTo(writer->keyed_memory);
     row->pending = ExecCopySlotHeapTuple(slot);
     row->changed = true;
     MemoryContextSwitchTo(before);
-    give_returned(target, to_root(target, leaf, slot), caller);
+    give_returned(target, slot == target->filling ? slot : to_root(target, leaf, slot), caller);
 }
 
 // wait_for_query lets the row wait for the statement that writes all.

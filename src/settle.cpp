@@ -16,6 +16,8 @@ constexpr Size most_kept = 64 * 1024 * 1024;
 static int compare_keys(const void *left, const void *right, void *context) {
     Keyed *keyed = static_cast<Keyed *>(context);
     const KeyedRow *a = *static_cast<KeyedRow *const *>(left), *b = *static_cast<KeyedRow *const *>(right);
+    if (a->place != b->place)
+        return a->place < b->place ? -1 : 1;
     for (int i = 0; i < keyed->count; i++) {
         const int side =
             DatumGetInt32(FunctionCall2Coll(&keyed->order[i], keyed->collations[i], a->key[i], b->key[i]));
@@ -23,6 +25,21 @@ static int compare_keys(const void *left, const void *right, void *context) {
             return side;
     }
     return 0;
+}
+
+// place_keys gives each row a number that sorts like the first column of its key, where that is a number; else 0.
+static void place_keys(const Keyed *keyed, Oid type) {
+    for (int i = 0; i < keyed->row_count; i++) {
+        const Datum key = keyed->rows[i]->key[0];
+        int64 place = 0;
+        if (type == INT4OID || type == DATEOID)
+            place = DatumGetInt32(key);
+        else if (type == INT2OID)
+            place = DatumGetInt16(key);
+        else if (type == INT8OID || type == TIMESTAMPOID || type == TIMESTAMPTZOID)
+            place = DatumGetInt64(key);
+        keyed->rows[i]->place = place;
+    }
 }
 
 static void look_up_row(Writer *writer, Target *target, KeyedRow *row) {
@@ -34,10 +51,13 @@ static void look_up_row(Writer *writer, Target *target, KeyedRow *row) {
                       target->filling->tts_isnull);
     ExecStoreVirtualTuple(target->filling);
     (void)meet_row(writer, target, row, CurrentMemoryContext);
+    ExecClearTuple(target->filling);
+    heap_freetuple(put);
 }
 
 static void look_up_rows(Writer *writer, Target *target) {
     Keyed *keyed = target->keyed;
+    place_keys(keyed, getBaseType(TupleDescAttr(RelationGetDescr(target->relation), keyed->columns[0] - 1)->atttypid));
     qsort_arg(keyed->rows, keyed->row_count, sizeof(KeyedRow *), compare_keys, keyed);
     MemoryContext before = MemoryContextSwitchTo(GetPerTupleMemoryContext(writer->estate));
     writer->flushing = RelationGetRelid(target->relation);

@@ -261,6 +261,20 @@ static void fire_before_statement(Writer *writer, Target *target) {
         ExecBSUpdateTriggers(writer->estate, target->root);
 }
 
+// keyed_memory gives memory for keyed rows, if there are to be any.
+static MemoryContext keyed_memory(const WriterTarget *wanted, int count, WriterCache *cache) {
+    constexpr Size block = 16 * 1024 * 1024;
+    bool needed = false;
+    for (int i = 0; i < count; i++)
+        needed = needed || has_key(wanted[i].mode);
+    if (!needed)
+        return NULL;
+    if (!cache->keyed)
+        cache->keyed = AllocSetContextCreate(cache->memory, "sluice keyed rows", static_cast<Size>(0), block, block);
+    MemoryContextReset(cache->keyed);
+    return cache->keyed;
+}
+
 Writer *writer_begin(const WriterTarget *wanted, int count, const WriterOptions *options, WriterCache *cache) {
     Writer *writer = static_cast<Writer *>(palloc0(sizeof(Writer)));
     writer->cache = cache;
@@ -283,8 +297,7 @@ Writer *writer_begin(const WriterTarget *wanted, int count, const WriterOptions 
     init_insert_range_table(writer->estate, &range);
     writer->command = GetCurrentCommandId(true);
     writer->estate->es_output_cid = writer->command;
-    writer->keyed_memory =
-        AllocSetContextCreate(writer->estate->es_query_cxt, "sluice keyed rows", ALLOCSET_DEFAULT_SIZES);
+    writer->keyed_memory = keyed_memory(wanted, count, cache);
     AfterTriggerBeginQuery();
     for (int i = 0; i < count; i++) {
         open_target(writer, i, wanted);

@@ -51,6 +51,7 @@ struct LeafBuffer {
 
 struct WriterCache {
     MemoryContext memory;
+    MemoryContext keyed; // of keyed rows: its first block is kept, for fresh memory is not for free
     LeafBuffer *idle;
     int count;
 };
@@ -75,6 +76,7 @@ struct ReplacedKey {
 struct KeyedRow {
     KeyedRow *chain;
     uint32 hash;
+    int64 place; // among the keys, as far as a number tells
     Datum *key;
     int64 born, document; // the documents that brought the key first and last
     bool existed;         // the table had it before this batch
