@@ -97,8 +97,7 @@ static void hold_columns(const ShredPlan *plan, const SourceRow *from, SourceRow
     for (int i = 0; i < count; i++) {
         to->nulls[i] = from->nulls[i];
         if (!from->nulls[i])
-            to->columns[i] =
-                datumCopy(from->columns[i], plan->source_types[i].by_value, plan->source_types[i].length);
+            to->columns[i] = datumCopy(from->columns[i], plan->source_types[i].by_value, plan->source_types[i].length);
     }
 }
 

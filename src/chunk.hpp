@@ -22,8 +22,8 @@ struct Refusal {
 struct HeldRow {
     SourceRow row; // copies of all values
     ContentHash hash;
-    int64 number;   // in sluice.reject, of a row that comes from there; else 0
-    int64 document; // as the writer counts them
+    int64 number;     // in sluice.reject, of a row that comes from there; else 0
+    int64 document;   // as the writer counts them
     Refusal *refusal; // NULL: it fits, as far as is known
 };
 
@@ -40,16 +40,16 @@ struct ChunkLoader {
     Shredder like; // what each attempt's shredder starts as
     DocumentReader *documents;
     MemoryContext memory, document;
-    bool rejects;   // else the first document that does not fit is an error
-    bool fires;     // deferred triggers fire within the chunk
+    bool rejects;     // else the first document that does not fit is an error
+    bool fires;       // deferred triggers fire within the chunk
     int rows_at_once; // adapts itself to how often a chunk must be written again
-    Growth *growth; // where targets grow, else NULL; `grow` lets them
+    Growth *growth;   // where targets grow, else NULL; `grow` lets them
     void (*grow)(ChunkLoader *loader, void *grower);
     void *grower;
     Chunk chunk;
     WriterCounts counts;
     int64 nulled, rejected;
-    int64 late; // documents of the chunk that were found not to fit only when it was written
+    int64 late;   // documents of the chunk that were found not to fit only when it was written
     bool careful; // triggers fire after each document, to find out which one they refuse
     // of the attempt, until the next one begins
     MemoryContext attempt;

@@ -45,7 +45,8 @@ static bool is_integer_type(Oid type) { return type == INT2OID || type == INT4OI
 
 static const char *type_for_number(Oid type, const Value &value) {
     int64 integer;
-    const bool whole = value.form == NumberForm::Integer || numeric_integer(value_numeric(value), &integer) == Whole::Yes;
+    const bool whole =
+        value.form == NumberForm::Integer || numeric_integer(value_numeric(value), &integer) == Whole::Yes;
     if (is_integer_type(type))
         return whole && type != INT8OID ? "bigint" : "numeric";
     if (type == NUMERICOID || type == FLOAT4OID || type == FLOAT8OID || type == CASHOID)
@@ -153,8 +154,8 @@ static void change_type(const Grower *grower, const Widening *widening) {
     const char *column = quote_identifier(widening->column);
     const char *value = strcmp(widening->type, "jsonb") == 0 ? psprintf("pg_catalog.to_jsonb(%s)", column)
                                                              : psprintf("%s::%s", column, widening->type);
-    const char *statement = psprintf("ALTER TABLE %s ALTER COLUMN %s TYPE %s USING %s", table->name, column,
-                                     widening->type, value);
+    const char *statement =
+        psprintf("ALTER TABLE %s ALTER COLUMN %s TYPE %s USING %s", table->name, column, widening->type, value);
     execute_ddl(statement);
     log_change(grower, widening->table, widening->column, statement);
     for (int i = 0; i < table->column_count; i++)

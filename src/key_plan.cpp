@@ -18,13 +18,15 @@ static void resolve_mode(ShredPlan *plan, ShredTable *table) {
     if (!mapped->has_mode && !has_key(table) && may_come_again)
         table->mode = Mode::Replace;
     if (table->mode == Mode::Replace && !may_come_again)
-        mapping_error(place, psprintf("\"replace\" needs a parent that may come again, but %s has no \"key\"",
-                                      mapped->parent ? mapped->parent : "the document"),
+        mapping_error(place,
+                      psprintf("\"replace\" needs a parent that may come again, but %s has no \"key\"",
+                               mapped->parent ? mapped->parent : "the document"),
                       "Give the parent a \"key\".");
     if (parent && parent->mode == Mode::Replace && table->mode != Mode::Replace)
-        mapping_error(has_key(table) ? psprintf("%s/key", mapped->pointer) : place,
-                      psprintf("the rows of parent %s are replaced, and with them those of its children", mapped->parent),
-                      "Leave \"key\" and \"mode\" out, or give the parent a \"key\" of its own.");
+        mapping_error(
+            has_key(table) ? psprintf("%s/key", mapped->pointer) : place,
+            psprintf("the rows of parent %s are replaced, and with them those of its children", mapped->parent),
+            "Leave \"key\" and \"mode\" out, or give the parent a \"key\" of its own.");
 }
 
 static void resolve_below(ShredPlan *plan, ShredTable *table) {
@@ -98,13 +100,15 @@ static void refuse_without_conflicts(const char *pointer, Relation relation) {
                         errhint("Leave \"key\" out to append, or write to the table behind it.")));
 }
 
-static void check_key_type(const MappedTable *mapped, Relation relation, const char *column, int needed, const char *what) {
+static void check_key_type(const MappedTable *mapped, Relation relation, const char *column, int needed,
+                           const char *what) {
     const AttrNumber number = get_attnum(RelationGetRelid(relation), column);
     const Oid type = getBaseType(TupleDescAttr(RelationGetDescr(relation), number - 1)->atttypid);
     const TypeCacheEntry *entry = lookup_type_cache(type, needed);
     if (!OidIsValid(needed == TYPECACHE_HASH_PROC ? entry->hash_proc : entry->cmp_proc))
         mapping_error(mapped->pointer,
-                      psprintf("column \"%s\" has type %s, which cannot be %s", column, format_type_be(type), what), NULL);
+                      psprintf("column \"%s\" has type %s, which cannot be %s", column, format_type_be(type), what),
+                      NULL);
 }
 
 static void plan_key(ShredTable *table, Relation relation) {
@@ -142,8 +146,8 @@ static void plan_references(ShredTable *table) {
     for (int i = 0; i < table->column_count; i++) {
         const ShredColumn *column = &table->columns[i];
         if (column->mapped->form == ValueForm::Parent)
-            table->references[table->reference_count++] = ColumnLink{static_cast<AttrNumber>(column->column + 1),
-                                                                     static_cast<AttrNumber>(column->other + 1)};
+            table->references[table->reference_count++] =
+                ColumnLink{static_cast<AttrNumber>(column->column + 1), static_cast<AttrNumber>(column->other + 1)};
     }
     if (table->reference_count == 0)
         mapping_error(table->mapped->pointer,

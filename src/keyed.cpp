@@ -185,8 +185,8 @@ LeafProbe *leaf_probe(Writer *writer, Keyed *keyed, ResultRelInfo *leaf) {
     probe->index = leaf_index(keyed, leaf);
     plan_scan_keys(keyed, probe);
     probe->found = table_slot_create(leaf->ri_RelationDesc, &writer->estate->es_tupleTable);
-    probe->fresh = MakeSingleTupleTableSlot(CreateTupleDescCopyConstr(RelationGetDescr(leaf->ri_RelationDesc)),
-                                            &TTSOpsHeapTuple);
+    probe->fresh =
+        MakeSingleTupleTableSlot(CreateTupleDescCopyConstr(RelationGetDescr(leaf->ri_RelationDesc)), &TTSOpsHeapTuple);
     probe->next = keyed->probes;
     (void)partition_to_root_map(leaf); // made here, where it stays
     MemoryContextSwitchTo(before);
@@ -219,8 +219,8 @@ static uint32 hash_key(Keyed *keyed, const Datum *values) {
 
 static bool is_same_key(Keyed *keyed, const KeyedRow *row, const Datum *values) {
     for (int i = 0; i < keyed->count; i++)
-        if (!DatumGetBool(FunctionCall2Coll(&keyed->equal[i], keyed->collations[i], row->key[i],
-                                            values[keyed->columns[i] - 1])))
+        if (!DatumGetBool(
+                FunctionCall2Coll(&keyed->equal[i], keyed->collations[i], row->key[i], values[keyed->columns[i] - 1])))
             return false;
     return true;
 }
@@ -421,8 +421,8 @@ static bool lay_over(Target *target, TupleTableSlot *fresh, const TupleTableSlot
             fresh->tts_values[i] = known->tts_values[i];
             fresh->tts_isnull[i] = known->tts_isnull[i];
         } else if (fresh->tts_isnull[i] != known->tts_isnull[i] ||
-                   (!fresh->tts_isnull[i] && !datum_image_eq(fresh->tts_values[i], known->tts_values[i],
-                                                             column->attbyval, column->attlen))) {
+                   (!fresh->tts_isnull[i] &&
+                    !datum_image_eq(fresh->tts_values[i], known->tts_values[i], column->attbyval, column->attlen))) {
             changed = true;
         }
     }
@@ -493,8 +493,8 @@ static void wait_for_update(Writer *writer, Target *target, KeyedRow *row, Memor
 // wait_for_query lets the row wait for the statement that writes all.
 static void wait_for_query(Writer *writer, Target *target, KeyedRow *row, MemoryContext caller) {
     MemoryContext before = MemoryContextSwitchTo(writer->keyed_memory);
-    row->pending = heap_form_tuple(RelationGetDescr(target->relation), target->filling->tts_values,
-                                   target->filling->tts_isnull);
+    row->pending =
+        heap_form_tuple(RelationGetDescr(target->relation), target->filling->tts_values, target->filling->tts_isnull);
     row->changed = true;
     MemoryContextSwitchTo(before);
     show_filled(writer, target, target->filling->tts_values, target->filling->tts_isnull);
@@ -561,8 +561,8 @@ static void put_late(Writer *writer, Target *target, KeyedRow *row, MemoryContex
     MemoryContext before = MemoryContextSwitchTo(writer->keyed_memory);
     if (row->pending)
         heap_freetuple(row->pending);
-    row->pending = heap_form_tuple(RelationGetDescr(target->relation), target->filling->tts_values,
-                                   target->filling->tts_isnull);
+    row->pending =
+        heap_form_tuple(RelationGetDescr(target->relation), target->filling->tts_values, target->filling->tts_isnull);
     MemoryContextSwitchTo(before);
     row->document = writer->document;
     give_returned(target, target->filling, caller);

@@ -226,7 +226,8 @@ static void check_keys(const MappedTable *table, const char *pointer) {
                           "The key consists of columns that the document fills.");
     }
     if (table->has_mode && keyed && (table->mode == Mode::Append || table->mode == Mode::Replace))
-        mapping_error(pointer_to(pointer, "mode"), psprintf("\"%s\" goes without \"key\"", mode_name(table->mode)), NULL);
+        mapping_error(pointer_to(pointer, "mode"), psprintf("\"%s\" goes without \"key\"", mode_name(table->mode)),
+                      NULL);
     if (table->has_mode && !keyed && table->mode != Mode::Append && table->mode != Mode::Replace)
         mapping_error(pointer_to(pointer, "mode"), psprintf("\"%s\" needs a \"key\"", mode_name(table->mode)),
                       "Name the columns by which a row that comes again is known.");

@@ -64,17 +64,17 @@ static void create_anchor(int32 pipeline, const char *name, Oid owner) {
 
 // load_pipeline reads the pipeline that `condition` on $1 names; NULL when there is none with an owner.
 static Pipeline *load_pipeline(CatalogStatement *statement, const char *condition, const Parameters *parameters) {
-    const uint64 found =
-        catalog_prepared(statement,
-                         psprintf("SELECT p.pipeline_id::bigint, p.name, p.kind, p.source_schema, p.source_name, "
-                                  "p.source_oid, p.home, p.document, "
-                                  "p.mapping, p.order_by, p.batch_size::bigint, p.paused::int::bigint, p.time_zone, "
-                                  "p.date_style, p.interval_style, "
-                                  "p.search_path, p.cursor, p.lookback, (p.duplicates = 'keep')::int::bigint, "
-                                  "extract(epoch FROM p.recheck)::bigint, p.\"unknown\", (p.on_error = 'reject')::int::bigint, "
-                                  "p.max_rejects FROM sluice.pipeline p WHERE %s",
-                                  condition),
-                         parameters);
+    const uint64 found = catalog_prepared(
+        statement,
+        psprintf("SELECT p.pipeline_id::bigint, p.name, p.kind, p.source_schema, p.source_name, "
+                 "p.source_oid, p.home, p.document, "
+                 "p.mapping, p.order_by, p.batch_size::bigint, p.paused::int::bigint, p.time_zone, "
+                 "p.date_style, p.interval_style, "
+                 "p.search_path, p.cursor, p.lookback, (p.duplicates = 'keep')::int::bigint, "
+                 "extract(epoch FROM p.recheck)::bigint, p.\"unknown\", (p.on_error = 'reject')::int::bigint, "
+                 "p.max_rejects FROM sluice.pipeline p WHERE %s",
+                 condition),
+        parameters);
     bool is_null;
     const Oid owner = found ? anchor_owner(result_int(0, 1, &is_null)) : InvalidOid;
     if (!OidIsValid(owner)) {
@@ -251,7 +251,8 @@ static int64 insert_definition(const NewPipeline *pipeline) {
                     "mapping, order_by, batch_size, time_zone, date_style, interval_style, search_path, cursor, "
                     "lookback, duplicates, recheck, \"unknown\", on_error, max_rejects) "
                     "VALUES ($1, $2, $3, $4, $5, $6, $7, $8::json, $9, $10::int, $11, $12, $13, $14, $15, $16, "
-                    "coalesce($17, 'skip'), $18, coalesce($19, 'ignore'), coalesce($20, 'stop'), $21) RETURNING pipeline_id::bigint",
+                    "coalesce($17, 'skip'), $18, coalesce($19, 'ignore'), coalesce($20, 'stop'), $21) RETURNING "
+                    "pipeline_id::bigint",
                     &parameters);
     bool is_null;
     const int64 id = result_int(0, 1, &is_null);

@@ -114,7 +114,8 @@ static Witness make_witness(const MappedTable *table, const MappedColumn *column
     const Form_pg_attribute form = TupleDescAttr(RelationGetDescr(source), number - 1);
     witness.source_column = quote_identifier(column->other);
     witness.source_name = column->other;
-    witness.source_type = format_type_extended(form->atttypid, form->atttypmod, FORMAT_TYPE_TYPEMOD_GIVEN | FORMAT_TYPE_FORCE_QUALIFY);
+    witness.source_type =
+        format_type_extended(form->atttypid, form->atttypmod, FORMAT_TYPE_TYPEMOD_GIVEN | FORMAT_TYPE_FORCE_QUALIFY);
     return witness;
 }
 
@@ -166,11 +167,12 @@ static Datum rejected_keys(const Pipeline *pipeline, const Witness *witness, int
     Parameters parameters{};
     add_int(&parameters, pipeline->id);
     add_text(&parameters, witness->source_name);
-    catalog_execute("SELECT coalesce(array_agg(k), '{}'), count(*) FILTER (WHERE k IS NULL) FROM (SELECT CASE WHEN $2 IS NULL "
-                    "THEN encode(r.hash, 'hex') ELSE (SELECT r.source_columns[i][2] FROM "
-                    "generate_subscripts(r.source_columns, 1) i WHERE r.source_columns[i][1] = $2) END AS k "
-                    "FROM sluice.reject r WHERE r.pipeline_id = $1::int) x",
-                    &parameters);
+    catalog_execute(
+        "SELECT coalesce(array_agg(k), '{}'), count(*) FILTER (WHERE k IS NULL) FROM (SELECT CASE WHEN $2 IS NULL "
+        "THEN encode(r.hash, 'hex') ELSE (SELECT r.source_columns[i][2] FROM "
+        "generate_subscripts(r.source_columns, 1) i WHERE r.source_columns[i][1] = $2) END AS k "
+        "FROM sluice.reject r WHERE r.pipeline_id = $1::int) x",
+        &parameters);
     bool is_null;
     const Datum keys = datumCopy(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &is_null), false, -1);
     *unkept = result_int(0, 2, &is_null);

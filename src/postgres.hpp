@@ -148,7 +148,7 @@ inline TM_Result update_tuple(Relation relation, ItemPointer tid, TupleTableSlot
     TU_UpdateIndexes update = TU_None;
     const TM_Result result =
         table_tuple_update(relation, tid, slot, command, snapshot, InvalidSnapshot, true, &failure, &mode, &update);
-    *entries = update == TU_All ? IndexEntries::All
+    *entries = update == TU_All    ? IndexEntries::All
                : update == TU_None ? IndexEntries::None
                                    : IndexEntries::Summarizing;
 #else

@@ -55,8 +55,7 @@ static void add_result(const Preview *preview, const char *const *texts) {
 static void show_held(const Preview *preview, const HeldRow *held) {
     const char *place = held->row.place;
     if (held->refusal) {
-        const char *error =
-            psprintf("%s: %s", unpack_sql_state(held->refusal->sqlstate), held->refusal->message);
+        const char *error = psprintf("%s: %s", unpack_sql_state(held->refusal->sqlstate), held->refusal->message);
         const char *texts[] = {place, NULL, NULL, error, held->refusal->detail};
         add_result(preview, texts);
         return;

@@ -115,8 +115,8 @@ public:
 
     void prepare(Relation source, const SourceColumns *columns) override {
         TupleDesc row = RelationGetDescr(source);
-        document_ = getBaseType(
-            TupleDescAttr(row, get_attnum(RelationGetRelid(source), columns->document) - 1)->atttypid);
+        document_ =
+            getBaseType(TupleDescAttr(row, get_attnum(RelationGetRelid(source), columns->document) - 1)->atttypid);
         columns_ = columns->count;
         types_ = static_cast<Oid *>(palloc(sizeof(Oid) * (columns_ + 1)));
         names_ = static_cast<const char **>(palloc(sizeof(char *) * (columns_ + 1)));
@@ -138,11 +138,12 @@ public:
         add_int(&parameters, last_);
         add_int(&parameters, Min(rows, static_cast<int64>(rows_in_memory)));
         static CatalogStatement select;
-        fetched_ = catalog_prepared(&select,
-                                    "SELECT r.reject_id, r.document, r.source_row, r.source_columns FROM sluice.reject r "
-                                    "WHERE r.pipeline_id = $1::int AND r.reject_id > $2 AND r.reject_id <= $3 "
-                                    "ORDER BY r.reject_id LIMIT $4",
-                                    &parameters);
+        fetched_ =
+            catalog_prepared(&select,
+                             "SELECT r.reject_id, r.document, r.source_row, r.source_columns FROM sluice.reject r "
+                             "WHERE r.pipeline_id = $1::int AND r.reject_id > $2 AND r.reject_id <= $3 "
+                             "ORDER BY r.reject_id LIMIT $4",
+                             &parameters);
         rows_ = SPI_tuptable;
         next_ = 0;
         return fetched_ > 0;

@@ -57,9 +57,10 @@ struct Run {
     DocumentReader documents;
     bool held_back; // numbers were drawn that open transactions may still add rows below
     bool waited;
-    bool precise; // the batch failed, and is done again document by document: it may do so, or its error names the document
+    bool
+        precise; // the batch failed, and is done again document by document: it may do so, or its error names the document
     int rows_at_once; // of a chunk, where rows are held
-    int64 expected; // source rows that the run is about to load, for its progress
+    int64 expected;   // source rows that the run is about to load, for its progress
     TimestampTz shown_at;
 };
 
@@ -246,12 +247,13 @@ static void check_max_rejects(const Run *run, const RunCounts *counts, const Chu
     for (int i = 0; i < chunk->count; i++)
         if (chunk->rows[i].refusal)
             last = &chunk->rows[i];
-    ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-                    errmsg("pipeline \"%s\" would reject more than max_rejects (" INT64_FORMAT ") documents in this run",
-                           run->pipeline->name, most),
-                    last ? errdetail("The document with %s does not fit: %s", last->row.place, last->refusal->message) : 0,
-                    errhint("Look at sluice.preview(%s); mend the documents or the mapping, or raise max_rejects.",
-                            quote_literal_cstr(run->pipeline->name))));
+    ereport(ERROR,
+            (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+             errmsg("pipeline \"%s\" would reject more than max_rejects (" INT64_FORMAT ") documents in this run",
+                    run->pipeline->name, most),
+             last ? errdetail("The document with %s does not fit: %s", last->row.place, last->refusal->message) : 0,
+             errhint("Look at sluice.preview(%s); mend the documents or the mapping, or raise max_rejects.",
+                     quote_literal_cstr(run->pipeline->name))));
 }
 
 // finish_chunk loads the rows held so far.
@@ -262,7 +264,8 @@ static void finish_chunk(Loading *loading) {
     loading->counts->rejected += chunks->rejected;
     chunks->rejected = 0;
     check_max_rejects(run, loading->counts, &chunks->chunk);
-    loading->counts->retried += keep_rejects(run->pipeline, run->run_id, run->documents.type, run->plan, &chunks->chunk);
+    loading->counts->retried +=
+        keep_rejects(run->pipeline, run->run_id, run->documents.type, run->plan, &chunks->chunk);
     empty_chunk(chunks);
     run->rows_at_once = chunks->rows_at_once;
 }
@@ -399,7 +402,8 @@ static void record_run(Run *run, const char *status, const char *error) {
                         &parameters);
         catalog_execute("INSERT INTO sluice.run_log (run_id, pipeline_id, status, started_at, finished_at, batches, "
                         "source_rows, inserted, nulled, error, duplicates, too_late, \"position\", updated, deleted, "
-                        "rejected, retried, rows_total) VALUES ($1, $2::int, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13::jsonb, $14, "
+                        "rejected, retried, rows_total) VALUES ($1, $2::int, $3, $4, $5, $6, $7, $8, $9, $10, $11, "
+                        "$12, $13::jsonb, $14, "
                         "$15, $16, $17, " ROWS_TOTAL ")",
                         &parameters);
         prune_history(run);
@@ -749,9 +753,8 @@ RunResult run_pipeline(const char *name, const RunOptions *options, bool atomic)
         reload(run, name);
         run_locked(run);
     }
-    const RunResult result{run->run_id, run->counts.source_rows, run->counts.inserted, run->counts.updated,
-                           run->counts.deleted, run->counts.duplicates, run->counts.too_late,
-                           run->counts.rejected};
+    const RunResult result{run->run_id,         run->counts.source_rows, run->counts.inserted, run->counts.updated,
+                           run->counts.deleted, run->counts.duplicates,  run->counts.too_late, run->counts.rejected};
     MemoryContextSwitchTo(before);
     MemoryContextDelete(memory);
     return result;

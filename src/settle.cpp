@@ -19,8 +19,7 @@ static int compare_keys(const void *left, const void *right, void *context) {
     if (a->place != b->place)
         return a->place < b->place ? -1 : 1;
     for (int i = 0; i < keyed->count; i++) {
-        const int side =
-            DatumGetInt32(FunctionCall2Coll(&keyed->order[i], keyed->collations[i], a->key[i], b->key[i]));
+        const int side = DatumGetInt32(FunctionCall2Coll(&keyed->order[i], keyed->collations[i], a->key[i], b->key[i]));
         if (side != 0)
             return side;
     }
@@ -88,8 +87,7 @@ static void update_row(Writer *writer, Target *target, KeyedRow *row) {
     ExecForceStoreHeapTuple(row->pending, slot, false);
     slot->tts_tableOid = RelationGetRelid(leaf->ri_RelationDesc);
     IndexEntries entries;
-    if (update_tuple(leaf->ri_RelationDesc, &row->tid, slot, writer->command, GetActiveSnapshot(), &entries) !=
-        TM_Ok)
+    if (update_tuple(leaf->ri_RelationDesc, &row->tid, slot, writer->command, GetActiveSnapshot(), &entries) != TM_Ok)
         lost_race(target);
     List *recheck = NIL;
     if (entries != IndexEntries::None && leaf->ri_NumIndices > 0)
@@ -233,8 +231,7 @@ void settle_keyed(Writer *writer) {
 }
 
 bool keeps_much(const Writer *writer) {
-    return writer->has_keys &&
-           (writer->in_order || MemoryContextMemAllocated(writer->keyed_memory, true) > most_kept);
+    return writer->has_keys && (writer->in_order || MemoryContextMemAllocated(writer->keyed_memory, true) > most_kept);
 }
 
 void close_keyed(Writer *writer) {

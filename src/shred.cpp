@@ -124,7 +124,8 @@ static const char *clipped_value(const Value &value) {
 static const MappedColumn *faulty_column(const Shredder *shredder, const ErrorData *error) {
     if (shredder->column)
         return shredder->column->mapped;
-    return error->column_name ? mapped_column(shredder->plan->tables[shredder->table].mapped, error->column_name) : NULL;
+    return error->column_name ? mapped_column(shredder->plan->tables[shredder->table].mapped, error->column_name)
+                              : NULL;
 }
 
 static void append_document_place(StringInfo to, const Shredder *shredder, const ErrorData *error) {
@@ -417,9 +418,9 @@ static void emit_row(Shredder *shredder, int index, const Item &item) {
 }
 
 static WriterTarget writer_target(const ShredTable *table) {
-    return WriterTarget{table->relation,  table->written, table->returned,  table->parent,    table->links,
-                        table->link_count, table->mode,    table->key_index, table->newest_by, table->references,
-                        table->reference_count};
+    return WriterTarget{table->relation,  table->written,    table->returned,       table->parent,
+                        table->links,     table->link_count, table->mode,           table->key_index,
+                        table->newest_by, table->references, table->reference_count};
 }
 
 void begin_shredding(Shredder *shredder) {

@@ -45,10 +45,10 @@ struct ShredTable {
     Bitmapset *written, *returned;
     ColumnLink *links; // columns that hold a parent's value unchanged
     int link_count;
-    bool rests;           // what `each` cannot iterate is kept in a "#rest" above
-    Mode mode;            // settled
-    Oid key_index;        // of a table with a key
-    AttrNumber newest_by; // or 0
+    bool rests;             // what `each` cannot iterate is kept in a "#rest" above
+    Mode mode;              // settled
+    Oid key_index;          // of a table with a key
+    AttrNumber newest_by;   // or 0
     ColumnLink *references; // mode replace: columns that hold a parent's value, in whatever type
     int reference_count;
     Place *places;
@@ -68,7 +68,7 @@ struct ShredPlan {
     ColumnForm *source_types;
     int source_column_count;
     Coverage *coverage; // where parts of documents that the mapping does not take matter, else NULL
-    bool interferes; // reading or converting runs volatile code of users
+    bool interferes;    // reading or converting runs volatile code of users
 };
 
 // document_type checks that the source has the document's column, of a type that holds documents.
@@ -107,14 +107,14 @@ struct Shredder {
     void *cursor;
     int64 run_id;
     TimestampTz loaded_at;
-    bool undoable; // documents may have to be forgotten
-    bool late;     // keys may be looked up late
-    bool in_order; // what one document puts is written before the next
-    bool refuses_unknown; // a part of a document that the mapping does not take is an error
-    const char *unknown;  // the path to it
+    bool undoable;                                    // documents may have to be forgotten
+    bool late;                                        // keys may be looked up late
+    bool in_order;                                    // what one document puts is written before the next
+    bool refuses_unknown;                             // a part of a document that the mapping does not take is an error
+    const char *unknown;                              // the path to it
     void (*see)(void *seer, Oid relation, Datum row); // is shown each row that is put, or NULL
     void *seer;
-    int64 nulled;  // values that became null by "on_error": "null"
+    int64 nulled; // values that became null by "on_error": "null"
     // where it is, for error messages
     const SourceRow *row;
     ContentHash hash; // of the document, once it is known

@@ -373,7 +373,8 @@ ShredPlan *plan_shred(const Mapping *mapping, Relation source, bool covers) {
     plan->source_types = static_cast<ColumnForm *>(palloc(sizeof(ColumnForm) * (plan->source_column_count + 1)));
     for (int i = 0; i < plan->source_column_count; i++) {
         Form_pg_attribute column = TupleDescAttr(RelationGetDescr(source), plan->source_columns[i] - 1);
-        plan->source_types[i] = ColumnForm{pstrdup(NameStr(column->attname)), column->atttypid, column->attlen, column->attbyval};
+        plan->source_types[i] =
+            ColumnForm{pstrdup(NameStr(column->attname)), column->atttypid, column->attlen, column->attbyval};
     }
     return plan;
 }

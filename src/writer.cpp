@@ -58,7 +58,8 @@ static bool updates_run_triggers(Relation relation) {
 
 static bool captures_rows(Relation relation) {
     const TriggerDesc *triggers = relation->trigdesc;
-    return triggers && (triggers->trig_insert_new_table || triggers->trig_update_old_table || triggers->trig_update_new_table);
+    return triggers &&
+           (triggers->trig_insert_new_table || triggers->trig_update_old_table || triggers->trig_update_new_table);
 }
 
 bool is_keyed_by_query(Relation relation) {
@@ -124,7 +125,8 @@ static void open_direct(Writer *writer, Target *target, int index) {
     }
     if (!has_key(target->mode))
         return;
-    target->slot = ExecInitExtraTupleSlot(estate, CreateTupleDescCopy(RelationGetDescr(target->relation)), &TTSOpsVirtual);
+    target->slot =
+        ExecInitExtraTupleSlot(estate, CreateTupleDescCopy(RelationGetDescr(target->relation)), &TTSOpsVirtual);
     target->update_capture =
         MakeTransitionCaptureState(target->relation->trigdesc, RelationGetRelid(target->relation), CMD_UPDATE);
 }
@@ -157,7 +159,8 @@ static void open_query(Target *target, const Bitmapset *written) {
 }
 
 static void open_keyed_query(Target *target, EState *estate) {
-    target->slot = ExecInitExtraTupleSlot(estate, CreateTupleDescCopy(RelationGetDescr(target->relation)), &TTSOpsVirtual);
+    target->slot =
+        ExecInitExtraTupleSlot(estate, CreateTupleDescCopy(RelationGetDescr(target->relation)), &TTSOpsVirtual);
 }
 
 static Bitmapset *permission_columns(const Bitmapset *written) {

@@ -34,8 +34,8 @@ struct WriterTarget {
     const ColumnLink *links;
     int link_count;
     Mode mode;
-    Oid key_index;        // unique, over the key; of modes with a key
-    AttrNumber newest_by; // or 0
+    Oid key_index;                // unique, over the key; of modes with a key
+    AttrNumber newest_by;         // or 0
     const ColumnLink *references; // mode replace: the columns by which its rows refer to their parent
     int reference_count;
 };

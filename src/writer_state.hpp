@@ -15,7 +15,7 @@ constexpr int64 most_buffered = 16 * rows_at_once; // over all buffers of a batc
 
 // A default evaluated by us: the column's default expression, identity, or the NULL of a domain.
 struct ColumnDefault {
-    int column; // attribute number - 1
+    int column;       // attribute number - 1
     bool when_absent; // the caller fills the column, unless he calls it absent
     ExprState *expression;
     Conversion *domain_null;
@@ -87,9 +87,9 @@ struct KeyedRow {
     ItemPointerData tid;
     LeafBuffer *buffer; // or it is in a buffer, in slot `at`
     int at;
-    HeapTuple pending; // what it shall be, of the leaf's row type; by query what is known, of the root's
-    bool changed;      // pending is to be written
-    bool late;         // it was looked up late: until then pending is what was put
+    HeapTuple pending;          // what it shall be, of the leaf's row type; by query what is known, of the root's
+    bool changed;               // pending is to be written
+    bool late;                  // it was looked up late: until then pending is what was put
     Datum *returned, *previous; // what children refer to: as it will be stored, and as it was before
     bool *returned_nulls, *previous_nulls;
     DeferredRow *deferred, *last_deferred;
@@ -163,7 +163,7 @@ struct Writer {
     bool wrote;              // something was written since the mark, or may have been
     bool runs_user_code;     // putting a row may
     MemoryContext keyed_memory;
-    Snapshot snapshot; // by which keys are looked up
+    Snapshot snapshot;           // by which keys are looked up
     KeyedRow *touched, *created; // by the document in progress
 };
 
@@ -187,7 +187,7 @@ void put_new(Writer *writer, Target *target, MemoryContext caller, KeyedRow *own
 void put_by_query(Writer *writer, Target *target);
 void next_command(Writer *writer); // from here on what was written can be seen
 void fill_defaults(Writer *writer, Target *target, Datum *values, bool *nulls);
-void show_slot(Writer *writer, TupleTableSlot *slot); // to who watches
+void show_slot(Writer *writer, TupleTableSlot *slot);                                           // to who watches
 void show_filled(Writer *writer, const Target *target, const Datum *values, const bool *nulls); // by query
 void start_row(Writer *writer, Target *target); // target->filling, empty
 void check_row(Writer *writer, Target *target, ResultRelInfo *leaf, TupleTableSlot *slot);
