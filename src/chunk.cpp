@@ -343,7 +343,8 @@ static int middle_row(const HeldRow *rows, int count) {
 }
 
 static void load_rows(ChunkLoader *loader, HeldRow *rows, int count) {
-    for (int races = 0;;) {
+    constexpr int most_growths = 100; // a few are enough: each adds what is unknown or widens what does not fit
+    for (int races = 0, growths = 0;;) {
         CHECK_FOR_INTERRUPTS();
         if (count_fitting(rows, count) == 0)
             return;
@@ -353,6 +354,8 @@ static void load_rows(ChunkLoader *loader, HeldRow *rows, int count) {
             return;
         }
         if (outcome == Attempt::Grows) {
+            if (++growths > most_growths)
+                elog(ERROR, "the targets grow and grow, and the documents still do not fit");
             loader->grow(loader, loader->grower);
             continue;
         }

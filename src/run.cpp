@@ -573,6 +573,7 @@ static BatchEnd guarded_batch(Run *run) {
     BatchEnd end;
     for (int attempt = 1; !attempt_batch(run, &end, attempt == most_races); attempt++)
         start_over(run);
+    run->precise = false; // the next one is fast again
     return end;
 }
 
