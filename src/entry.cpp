@@ -15,8 +15,16 @@ static int positive_argument(FunctionCallInfo fcinfo, int number, const char *na
     return value;
 }
 
-bool is_atomic_call(FunctionCallInfo fcinfo) {
+static bool is_atomic_call(FunctionCallInfo fcinfo) {
     return !fcinfo->context || !IsA(fcinfo->context, CallContext) || castNode(CallContext, fcinfo->context)->atomic;
+}
+
+// call_pipeline serves the procedures: outside a transaction block each batch has a transaction of its own.
+static void call_pipeline(FunctionCallInfo fcinfo, const char *name, const RunOptions *options) {
+    const bool atomic = is_atomic_call(fcinfo);
+    SPI_connect_ext(atomic ? 0 : SPI_OPT_NONATOMIC);
+    run_pipeline(name, options, atomic);
+    SPI_finish();
 }
 
 } // namespace sluice
@@ -27,15 +35,21 @@ extern "C" {
 
 PG_FUNCTION_INFO_V1(sluice_run);
 Datum sluice_run(PG_FUNCTION_ARGS) {
-    const bool atomic = is_atomic_call(fcinfo);
     const char *name = name_argument(fcinfo);
     RunOptions options{};
     options.batch_size = positive_argument(fcinfo, 1, "batch_size");
     options.max_batches = positive_argument(fcinfo, 2, "max_batches");
     options.progress = !PG_ARGISNULL(3) && PG_GETARG_BOOL(3);
-    SPI_connect_ext(atomic ? 0 : SPI_OPT_NONATOMIC);
-    run_pipeline(name, &options, atomic);
-    SPI_finish();
+    call_pipeline(fcinfo, name, &options);
+    PG_RETURN_VOID();
+}
+
+PG_FUNCTION_INFO_V1(sluice_retry);
+Datum sluice_retry(PG_FUNCTION_ARGS) {
+    const char *name = name_argument(fcinfo);
+    RunOptions options{};
+    options.retry = true;
+    call_pipeline(fcinfo, name, &options);
     PG_RETURN_VOID();
 }
 

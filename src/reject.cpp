@@ -4,7 +4,6 @@
 
 #include "catalog.hpp"
 #include "names.hpp"
-#include "run.hpp"
 
 namespace sluice {
 
@@ -222,21 +221,3 @@ Cursor *make_reject_cursor(const Pipeline *pipeline, Cursor *source_cursor) {
 }
 
 } // namespace sluice
-
-using namespace sluice;
-
-extern "C" {
-
-PG_FUNCTION_INFO_V1(sluice_retry);
-Datum sluice_retry(PG_FUNCTION_ARGS) {
-    const bool atomic = is_atomic_call(fcinfo);
-    const char *name = name_argument(fcinfo);
-    RunOptions options{};
-    options.retry = true;
-    SPI_connect_ext(atomic ? 0 : SPI_OPT_NONATOMIC);
-    run_pipeline(name, &options, atomic);
-    SPI_finish();
-    PG_RETURN_VOID();
-}
-
-} // extern "C"

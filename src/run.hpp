@@ -21,8 +21,6 @@ extern int keep_runs;        // the setting sluice.keep_runs, in minutes; -1: fo
 
 RunResult run_pipeline(const char *name, const RunOptions *options, bool atomic);
 
-bool is_atomic_call(FunctionCallInfo fcinfo); // whether the caller's transaction is not ours to end
-
 bool is_in_flight(int32 pipeline); // whether this session is running it at this moment
 
 void watch_relation_changes(); // once, when the library is loaded
