@@ -22,6 +22,10 @@ const char *nearest_of(const char *wanted, const char *const *candidates, int co
 // nearest_column_hint looks among the columns of a relation.
 const char *nearest_column_hint(Relation relation, const char *wanted);
 
+// read_relation_name reads a name as it is written in an argument or a mapping, by SQL's rules: quoted parts as they are,
+// others in lower case. It raises 22023 at `place`.
+RangeVar *read_relation_name(const char *written, const char *place);
+
 const char *relation_name(Oid relation); // schema.table, quoted where needed; "?" when it is gone
 
 // A RelationReference is how the catalog remembers a relation: by name, and by oid as long as it stays in the database
