@@ -2,88 +2,12 @@
 #include "order.hpp"
 
 #include "catalog.hpp"
+#include "expression.hpp"
 #include "names.hpp"
 #include "pipeline.hpp"
 #include "source.hpp"
 
 namespace sluice {
-
-// ---- reading the expression
-
-// Errors of the parser point into a text of ours: they show it.
-static void order_context(void *argument) {
-    const int position = geterrposition();
-    if (position > 0) {
-        errposition(0);
-        internalerrposition(position);
-        internalerrquery(static_cast<const char *>(argument));
-    }
-    errcontext("order_by");
-}
-
-[[noreturn]] static void bad_order(const char *order_by) {
-    argument_error("order_by", psprintf("\"%s\" is no single SQL expression", order_by),
-                   "It is an expression over the source's columns, such as created_at.");
-}
-
-// parse_expression takes just an expression: nothing that would end it and go on with other clauses.
-static Node *parse_expression(const char *order_by) {
-    List *parsed = raw_parser(psprintf("SELECT (%s\n)", order_by), RAW_PARSE_DEFAULT);
-    if (list_length(parsed) != 1 || !IsA(linitial_node(RawStmt, parsed)->stmt, SelectStmt))
-        bad_order(order_by);
-    SelectStmt *select = castNode(SelectStmt, linitial_node(RawStmt, parsed)->stmt);
-    SelectStmt plain = *select;
-    plain.targetList = NIL;
-    SelectStmt *empty = makeNode(SelectStmt);
-    empty->limitOption = plain.limitOption;
-    if (list_length(select->targetList) != 1 || !equal(&plain, empty))
-        bad_order(order_by);
-    return linitial_node(ResTarget, select->targetList)->val;
-}
-
-// check_column says of a single name that is no column what the server would say less well.
-static void check_column(Relation source, Node *parsed, const char *order_by) {
-    if (!IsA(parsed, ColumnRef) || list_length(castNode(ColumnRef, parsed)->fields) != 1 ||
-        !IsA(linitial(castNode(ColumnRef, parsed)->fields), String))
-        return;
-    const char *column = strVal(linitial(castNode(ColumnRef, parsed)->fields));
-    if (get_attnum(RelationGetRelid(source), column) == InvalidAttrNumber)
-        ereport(ERROR, (errcode(ERRCODE_UNDEFINED_COLUMN),
-                        errmsg("order_by: column \"%s\" of source %s does not exist", order_by,
-                               relation_name(RelationGetRelid(source))),
-                        nearest_column_hint(source, column) ? errhint("%s", nearest_column_hint(source, column)) : 0));
-}
-
-static bool has_system_column(Node *node, void *context) {
-    if (!node)
-        return false;
-    if (IsA(node, Var) && castNode(Var, node)->varattno < 0)
-        return true;
-    return walk_expression(node, has_system_column, context);
-}
-
-static Node *transform_expression(Relation source, Node *parsed) {
-    ParseState *state = make_parsestate(NULL);
-    ParseNamespaceItem *item =
-        addRangeTableEntryForRelation(state, source, AccessShareLock, makeAlias("s", NIL), false, true);
-    addNSItemToQuery(state, item, false, true, true);
-    Node *expression = transformExpr(state, parsed, EXPR_KIND_INDEX_EXPRESSION);
-    expression = coerce_to_common_type(state, expression,
-                                       exprType(expression) == UNKNOWNOID ? TEXTOID : exprType(expression), "order_by");
-    assign_expr_collations(state, expression);
-    free_parsestate(state);
-    return expression;
-}
-
-static void check_expression(Node *expression, const char *order_by) {
-    if (contain_volatile_functions(expression))
-        argument_error("order_by", psprintf("\"%s\" calls a volatile function", order_by),
-                       "The order of a row must not change from look to look.");
-    if (IsA(expression, RowExpr) || exprType(expression) == RECORDOID)
-        bad_order(order_by);
-    if (has_system_column(expression, NULL))
-        argument_error("order_by", psprintf("\"%s\" reads a system column", order_by), NULL);
-}
 
 static void find_comparison(Order *order) {
     const TypeCacheEntry *type = lookup_type_cache(order->type, TYPECACHE_CMP_PROC);
@@ -100,23 +24,11 @@ Order read_order(Relation source, const char *order_by) {
     order.length = -1;
     if (!order_by)
         return order;
-    if (strspn(order_by, " \t\n") == strlen(order_by))
-        bad_order(order_by);
-    // The name of a column needs no quotes, whatever it is.
-    const Oid relation = RelationGetRelid(source);
-    const char *written = get_attnum(relation, order_by) > 0 ? quote_identifier(order_by) : order_by;
-    ErrorContextCallback context{error_context_stack, order_context, psprintf("SELECT (%s\n)", written)};
-    error_context_stack = &context;
-    Node *parsed = parse_expression(written);
-    error_context_stack = context.previous;
-    check_column(source, parsed, order_by);
-    error_context_stack = &context;
-    order.expression = transform_expression(source, parsed);
-    error_context_stack = context.previous;
-    check_expression(order.expression, order_by);
-    order.type = exprType(order.expression);
-    order.collation = exprCollation(order.expression);
-    order.sql = psprintf("(%s)", deparse_expression(order.expression, deparse_context_for("s", relation), true, false));
+    const Expression expression = read_expression(source, "order_by", order_by);
+    order.expression = expression.node;
+    order.type = expression.type;
+    order.collation = expression.collation;
+    order.sql = expression.sql;
     find_comparison(&order);
     return order;
 }
