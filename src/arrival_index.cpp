@@ -138,7 +138,7 @@ static TupleDesc make_layout(ArrivalScan *scan, Relation source, const SourceCol
     scan->columns = static_cast<AttrNumber *>(palloc(sizeof(AttrNumber) * (columns->count + 1)));
     scan->columns[0] = scan->document;
     for (int i = 0; i < columns->count; i++)
-        scan->columns[i + 1] = columns->others[i];
+        scan->columns[i + 1] = columns->numbers[i];
     TupleDescInitEntry(layout, 1, "order", order->type, -1, 0);
     for (int i = 0; i <= columns->count; i++)
         TupleDescCopyEntry(layout, i + 2, from, scan->columns[i]);
@@ -150,7 +150,7 @@ ArrivalScan *begin_arrivals(Relation source, const SourceColumns *columns, const
     scan->index_memory = AllocSetContextCreate(CurrentMemoryContext, "sluice arrival index", ALLOCSET_SMALL_SIZES);
     scan->leaf_memory = AllocSetContextCreate(CurrentMemoryContext, "sluice partition", ALLOCSET_SMALL_SIZES);
     scan->source = RelationGetRelid(source);
-    scan->document = get_attnum(scan->source, columns->document);
+    scan->document = columns->column;
     scan->layout = make_layout(scan, source, columns, order);
     scan->source_columns = CreateTupleDescCopy(RelationGetDescr(source));
     scan->context = CreateStandaloneExprContext();

@@ -135,6 +135,34 @@ Numbers result_numbers(uint64 row, int column) {
     return numbers;
 }
 
+void add_names(Parameters *parameters, List *names) {
+    if (names == NIL) {
+        add_null(parameters, TEXTARRAYOID);
+        return;
+    }
+    Datum *datums = static_cast<Datum *>(palloc(sizeof(Datum) * list_length(names)));
+    int count = 0;
+    ListCell *cell;
+    foreach (cell, names)
+        datums[count++] = CStringGetTextDatum(static_cast<const char *>(lfirst(cell)));
+    add_value(parameters, TEXTARRAYOID,
+              PointerGetDatum(construct_array(datums, count, TEXTOID, -1, false, TYPALIGN_INT)));
+}
+
+List *result_names(uint64 row, int column) {
+    bool is_null;
+    const Datum array = SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, column, &is_null);
+    Datum *datums;
+    bool *nulls;
+    int count = 0;
+    List *names = NIL;
+    if (!is_null)
+        deconstruct_array(DatumGetArrayTypeP(array), TEXTOID, -1, false, TYPALIGN_INT, &datums, &nulls, &count);
+    for (int i = 0; i < count; i++)
+        names = lappend(names, TextDatumGetCString(datums[i]));
+    return names;
+}
+
 bool same_numbers(const Numbers *left, const Numbers *right) {
     return left->count == right->count && memcmp(left->values, right->values, sizeof(int64) * left->count) == 0;
 }

@@ -38,6 +38,10 @@ void add_numbers(Parameters *parameters, const int64 *values, int count);
 Numbers copy_numbers(const Numbers *numbers);
 bool same_numbers(const Numbers *left, const Numbers *right);
 
+// Names: an array of text as a list of C strings; NIL is null.
+void add_names(Parameters *parameters, List *names);
+List *result_names(uint64 row, int column);
+
 // stored_text and stored_datum write and read a value so that it comes back as it was, whatever the session's settings.
 const char *stored_text(Oid type, Datum value);
 Datum stored_datum(Oid type, const char *text);

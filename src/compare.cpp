@@ -20,26 +20,25 @@ static const char *name_list(int count) {
 }
 
 // news_query counts the contents of the source and joins those that the ledger does not account for: h, known, more.
-static const char *news_query(const char *source, const char *document, const char *ledger, const char *covered) {
+static const char *news_query(const char *source, const char *content, const char *ledger, const char *covered) {
     return psprintf(
         "SELECT c.h AS h, l.h IS NOT NULL AS known, "
         "c.n OPERATOR(pg_catalog.-) CASE WHEN l.h IS NULL THEN 0 ELSE pg_catalog.abs(coalesce(l.n, 1)) END AS more "
-        "FROM (SELECT sluice.content(s.%s) AS h, pg_catalog.count(*) AS n FROM %s s %s%s GROUP BY 1) c "
+        "FROM (SELECT %s AS h, pg_catalog.count(*) AS n FROM %s s %s%s GROUP BY 1) c "
         "LEFT JOIN %s l ON l.h OPERATOR(pg_catalog.=) c.h "
         "WHERE l.h IS NULL OR c.n OPERATOR(pg_catalog.>) pg_catalog.abs(coalesce(l.n, 1))",
-        document, source, *covered ? "WHERE " : "", covered, ledger);
+        content, source, *covered ? "WHERE " : "", covered, ledger);
 }
 
-const char *unaccounted_statement(const char *source, const char *document, const char *ledger) {
+const char *unaccounted_statement(const char *source, const char *content, const char *ledger) {
     return psprintf("SELECT coalesce(pg_catalog.sum(news.more), 0)::pg_catalog.int8 FROM (%s) news",
-                    news_query(source, document, ledger, ""));
+                    news_query(source, content, ledger, ""));
 }
 
-const char *compare_statement(const char *source, const char *document, const char *ledger, bool keep, int columns,
+const char *compare_statement(const char *source, const char *content, const char *ledger, bool keep, int columns,
                               const char *rows, const char *covered) {
-    const char *news = psprintf("WITH news AS MATERIALIZED (%s)", news_query(source, document, ledger, covered));
-    const char *match =
-        psprintf("sluice.content(s.%s) OPERATOR(pg_catalog.=) news.h%s%s", document, *covered ? " AND " : "", covered);
+    const char *news = psprintf("WITH news AS MATERIALIZED (%s)", news_query(source, content, ledger, covered));
+    const char *match = psprintf("%s OPERATOR(pg_catalog.=) news.h%s%s", content, *covered ? " AND " : "", covered);
     if (!keep)
         return psprintf("%s SELECT %snews.more, news.h FROM news WHERE news.known UNION ALL "
                         "(%s JOIN news ON %s WHERE NOT news.known ORDER BY 1)",

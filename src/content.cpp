@@ -1,4 +1,4 @@
-// Content: the first half of a document's SHA-256.
+// Content: the first half of the SHA-256 of a document, or of a row.
 //
 // Of a jsonb document its binary form is hashed, which is the same for the same values however they were written: blanks
 // and the order of keys do not count, digits do (1 and 1.0 are not the same document). Of a json or text document its text
@@ -64,6 +64,111 @@ ContentHash content_of(Datum document, bool is_null) {
     return hash;
 }
 
+// ---- rows
+
+// The bytes of a row are those of its values, without what a dump would change: the numbers of types, row types and enum
+// labels. A change of its settings or of the client's encoding must not make every row a new one, so no value goes through
+// its output function but ranges, whose bytes hold such a number.
+static void append_value(StringInfo bytes, Oid type, Datum value);
+
+static void append_nullable(StringInfo bytes, Oid type, Datum value, bool is_null) {
+    appendStringInfoChar(bytes, is_null ? 0 : 1);
+    if (!is_null)
+        append_value(bytes, type, value);
+}
+
+static void append_row(StringInfo bytes, Datum value) {
+    HeapTupleHeader header = DatumGetHeapTupleHeader(value);
+    TupleDesc columns = lookup_rowtype_tupdesc(HeapTupleHeaderGetTypeId(header), HeapTupleHeaderGetTypMod(header));
+    HeapTupleData tuple{};
+    tuple.t_len = HeapTupleHeaderGetDatumLength(header);
+    tuple.t_data = header;
+    Datum *values = static_cast<Datum *>(palloc(sizeof(Datum) * (columns->natts + 1)));
+    bool *nulls = static_cast<bool *>(palloc(sizeof(bool) * (columns->natts + 1)));
+    heap_deform_tuple(&tuple, columns, values, nulls);
+    for (int i = 0; i < columns->natts; i++)
+        if (!TupleDescAttr(columns, i)->attisdropped)
+            append_nullable(bytes, TupleDescAttr(columns, i)->atttypid, values[i], nulls[i]);
+    ReleaseTupleDesc(columns);
+}
+
+static void append_array(StringInfo bytes, Datum value) {
+    ArrayType *array = DatumGetArrayTypeP(value);
+    const TypeCacheEntry *element = lookup_type_cache(ARR_ELEMTYPE(array), 0);
+    Datum *values;
+    bool *nulls;
+    int count;
+    deconstruct_array(array, element->type_id, element->typlen, element->typbyval, element->typalign, &values, &nulls,
+                      &count);
+    appendBinaryStringInfo(bytes, reinterpret_cast<char *>(ARR_DIMS(array)), sizeof(int) * 2 * ARR_NDIM(array));
+    for (int i = 0; i < count; i++)
+        append_nullable(bytes, element->type_id, values[i], nulls[i]);
+}
+
+static void append_bytes(StringInfo bytes, const char *data, int length) {
+    appendBinaryStringInfo(bytes, reinterpret_cast<const char *>(&length), sizeof(length));
+    appendBinaryStringInfo(bytes, data, length);
+}
+
+static void append_text(StringInfo bytes, Oid type, Datum value) {
+    Oid output;
+    bool varlena;
+    getTypeOutputInfo(type, &output, &varlena);
+    const char *text = OidOutputFunctionCall(output, value);
+    append_bytes(bytes, text, strlen(text));
+}
+
+static void append_plain(StringInfo bytes, const TypeCacheEntry *type, Datum value) {
+    if (type->typbyval) {
+        appendBinaryStringInfo(bytes, reinterpret_cast<const char *>(&value), sizeof(value));
+    } else if (type->typlen == -1) {
+        struct varlena *plain = PG_DETOAST_DATUM_PACKED(value);
+        append_bytes(bytes, VARDATA_ANY(plain), VARSIZE_ANY_EXHDR(plain));
+    } else {
+        const char *data = DatumGetPointer(value);
+        append_bytes(bytes, data, type->typlen > 0 ? type->typlen : static_cast<int>(strlen(data)));
+    }
+}
+
+static void append_value(StringInfo bytes, Oid type, Datum value) {
+    check_stack_depth();
+    const TypeCacheEntry *entry = lookup_type_cache(type, 0);
+    if (entry->typtype == TYPTYPE_DOMAIN)
+        append_value(bytes, getBaseType(type), value);
+    else if (entry->typtype == TYPTYPE_COMPOSITE || type == RECORDOID)
+        append_row(bytes, value);
+    else if (entry->typtype == TYPTYPE_ENUM || entry->typtype == TYPTYPE_RANGE || entry->typtype == TYPTYPE_MULTIRANGE)
+        append_text(bytes, type, value);
+    else if (OidIsValid(get_element_type(type)))
+        append_array(bytes, value);
+    else
+        append_plain(bytes, entry, value);
+}
+
+static ContentHash content_of_row(Datum row) {
+    StringInfoData bytes;
+    initStringInfo(&bytes);
+    append_row(&bytes, row);
+    ContentHash hash{};
+    hash_bytes(bytes.data, bytes.len, &hash);
+    pfree(bytes.data);
+    return hash;
+}
+
+const char *content_sql(const char *document, List *columns) {
+    if (document)
+        return psprintf("sluice.content(s.%s)", quote_identifier(document));
+    StringInfoData list;
+    initStringInfo(&list);
+    ListCell *cell;
+    foreach (cell, columns)
+        appendStringInfo(&list, "%ss.%s", list.len > 0 ? ", " : "",
+                         quote_identifier(static_cast<const char *>(lfirst(cell))));
+    return psprintf("sluice.content(ROW(%s))", list.data);
+}
+
+// ---- from SQL
+
 static bool is_document(Oid type) {
     return type == JSONBOID || type == JSONOID || type == TEXTOID || type == VARCHAROID;
 }
@@ -99,9 +204,13 @@ Datum sluice_document_hash(PG_FUNCTION_ARGS) {
 PG_FUNCTION_INFO_V1(sluice_content);
 Datum sluice_content(PG_FUNCTION_ARGS) {
     static_assert(sizeof(ContentHash) == sizeof(pg_uuid_t));
-    check_document(get_fn_expr_argtype(fcinfo->flinfo, 0));
+    const Oid type = get_fn_expr_argtype(fcinfo->flinfo, 0);
+    const bool is_row = type == RECORDOID;
+    if (!is_row)
+        check_document(type);
     pg_uuid_t *result = static_cast<pg_uuid_t *>(palloc(sizeof(pg_uuid_t)));
-    const ContentHash hash = content_of(PG_GETARG_DATUM(0), PG_ARGISNULL(0));
+    const ContentHash hash = is_row && !PG_ARGISNULL(0) ? content_of_row(PG_GETARG_DATUM(0))
+                                                        : content_of(PG_GETARG_DATUM(0), PG_ARGISNULL(0));
     memcpy(result, &hash, sizeof(hash));
     return UUIDPGetDatum(result);
 }

@@ -1,6 +1,7 @@
 // SQL-callable: creating a retention, as a view or as a table.
 #include "postgres.hpp"
 
+#include "create.hpp"
 #include "names.hpp"
 #include "pipeline.hpp"
 #include "retention.hpp"
@@ -19,36 +20,26 @@ static void execute(const char *statement, int expected) {
     MemoryContextSwitchTo(memory);
 }
 
-static const char *column_argument(FunctionCallInfo fcinfo, int number) {
-    return PG_ARGISNULL(number) ? NULL : pstrdup(NameStr(*PG_GETARG_NAME(number)));
-}
-
-static void require_arguments(FunctionCallInfo fcinfo) {
-    static const char *const names[] = {"target", "facts", "customer", "amount", "at", "period"};
-    for (int i = 0; i < static_cast<int>(lengthof(names)); i++)
-        if (PG_ARGISNULL(i))
-            argument_error(names[i], "must not be null", NULL);
-}
-
 static const char *target_argument(FunctionCallInfo fcinfo) {
-    const RangeVar *target = read_relation_name(text_to_cstring(PG_GETARG_TEXT_PP(argument::Target)), "target");
+    const RangeVar *target = read_relation_name(text_argument(fcinfo, argument::Target), "target");
     return target->schemaname ? quote_qualified_identifier(target->schemaname, target->relname)
                               : quote_identifier(target->relname);
 }
 
 static void read_arguments(FunctionCallInfo fcinfo, Retention *retention) {
     using namespace argument;
-    require_arguments(fcinfo);
+    static const char *const required[] = {"target", "facts", "customer", "amount", "at", "period"};
+    require_arguments(fcinfo, required, lengthof(required));
     retention->target = target_argument(fcinfo);
     retention->facts = PG_GETARG_OID(Facts);
     if (!get_rel_name(retention->facts))
         argument_error("facts", psprintf("relation %u does not exist", retention->facts), NULL);
-    retention->customer = column_argument(fcinfo, Customer);
-    retention->amount = column_argument(fcinfo, Amount);
-    retention->at = text_to_cstring(PG_GETARG_TEXT_PP(At));
-    retention->period = text_to_cstring(PG_GETARG_TEXT_PP(PeriodWord));
-    retention->orders = column_argument(fcinfo, Orders);
-    retention->refunds = column_argument(fcinfo, Refunds);
+    retention->customer = name_text(fcinfo, Customer);
+    retention->amount = name_text(fcinfo, Amount);
+    retention->at = text_argument(fcinfo, At);
+    retention->period = text_argument(fcinfo, PeriodWord);
+    retention->orders = PG_ARGISNULL(Orders) ? NULL : name_text(fcinfo, Orders);
+    retention->refunds = PG_ARGISNULL(Refunds) ? NULL : name_text(fcinfo, Refunds);
     retention->time_zone = GetConfigOption("TimeZone", false, false);
 }
 

@@ -1,29 +1,18 @@
-// Creating and altering shred pipelines: every argument is checked at once, as the run will need it.
+// Creating shred pipelines: every argument is checked at once, as the run will need it.
 #include "postgres.hpp"
 
-#include "catalog.hpp"
+#include "create.hpp"
+#include "create_shred.hpp"
 #include "cursor.hpp"
 #include "ddl.hpp"
 #include "infer.hpp"
 #include "mapping.hpp"
 #include "mapping_text.hpp"
-#include "order.hpp"
 #include "pipeline.hpp"
 #include "rights.hpp"
 #include "shred.hpp"
 
 namespace sluice {
-
-static char *text_argument(FunctionCallInfo fcinfo, int number) {
-    return PG_ARGISNULL(number) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(number));
-}
-
-static char *name_text(FunctionCallInfo fcinfo, int number) { return pstrdup(NameStr(*PG_GETARG_NAME(number))); }
-
-static void check_batch_size(FunctionCallInfo fcinfo, int number) {
-    if (!PG_ARGISNULL(number) && PG_GETARG_INT32(number) < 1)
-        argument_error("batch_size", "must be at least 1", NULL);
-}
 
 static void check_select(Oid source, const AttrNumber *columns, int count) {
     if (pg_class_aclcheck(source, GetUserId(), ACL_SELECT) == ACLCHECK_OK)
@@ -88,103 +77,23 @@ static void check_rights(const ShredPlan *plan, Relation source, const char *doc
 
 // The arguments of sluice.create_shred, in their order.
 namespace argument {
-enum {
-    Name,
-    Source,
-    Document,
-    MappingText,
-    TargetSchema,
-    Unknown,
-    CursorName,
-    OrderBy,
-    Lookback,
-    Duplicates,
-    Recheck,
-    BatchSize,
-    OnError,
-    MaxRejects
-};
+enum { Name, Source, Document, MappingText, TargetSchema, Unknown, Common };
 }
 
-// check_word refuses a word that is none of the known ones.
-static const char *check_word(const char *argument, const char *word, const char *const *known, int count) {
-    StringInfoData list;
-    initStringInfo(&list);
-    for (int i = 0; i < count; i++) {
-        if (!word || strcmp(word, known[i]) == 0)
-            return word;
-        appendStringInfo(&list, "%s\"%s\"", i == 0 ? "" : i + 1 < count ? ", " : " or ", known[i]);
-    }
-    const char *hint = nearest_of(word, known, count);
-    argument_error(argument, psprintf("\"%s\" is not %s", word, list.data), hint);
-}
-
-static const char *check_unknown(const char *unknown) {
+const char *check_unknown(const char *unknown) {
     static const char *const known[] = {"ignore", "add", "keep", "reject"};
     return check_word("unknown", unknown, known, lengthof(known));
-}
-
-static const char *check_on_error(const char *on_error) {
-    static const char *const known[] = {"stop", "reject"};
-    return check_word("on_error", on_error, known, lengthof(known));
-}
-
-static int64 max_rejects_argument(FunctionCallInfo fcinfo, int number) {
-    if (PG_ARGISNULL(number))
-        return -1;
-    if (PG_GETARG_INT64(number) < 0)
-        argument_error("max_rejects", "must not be negative", "Null sets no limit.");
-    return PG_GETARG_INT64(number);
-}
-
-static const char *check_duplicates(const char *duplicates) {
-    static const char *const known[] = {"skip", "keep"};
-    if (duplicates && strcmp(duplicates, "skip") != 0 && strcmp(duplicates, "keep") != 0)
-        argument_error("duplicates", psprintf("\"%s\" is neither \"skip\" nor \"keep\"", duplicates),
-                       nearest_of(duplicates, known, lengthof(known)));
-    return duplicates;
-}
-
-static const Interval *recheck_argument(FunctionCallInfo fcinfo, int number) {
-    if (PG_ARGISNULL(number))
-        return NULL;
-    const Interval *recheck = PG_GETARG_INTERVAL_P(number);
-    if (recheck->month < 0 || recheck->day < 0 || recheck->time < 0)
-        argument_error("recheck", "must not be negative", "'0' compares in every run.");
-    return recheck;
 }
 
 static void read_arguments(FunctionCallInfo fcinfo, NewPipeline *pipeline) {
     using namespace argument;
     static const char *const required[] = {"name", "source", "document"};
-    for (int i = 0; i < static_cast<int>(lengthof(required)); i++)
-        if (PG_ARGISNULL(i))
-            argument_error(required[i], "must not be null", NULL);
-    check_batch_size(fcinfo, BatchSize);
-    pipeline->name = text_argument(fcinfo, Name);
+    require_arguments(fcinfo, required, lengthof(required));
     pipeline->kind = "shred";
-    pipeline->source = PG_GETARG_OID(Source);
-    if (!get_rel_name(pipeline->source))
-        argument_error("source", psprintf("relation %u does not exist", pipeline->source), NULL);
     pipeline->document = name_text(fcinfo, Document);
     pipeline->mapping = text_argument(fcinfo, MappingText);
-    pipeline->cursor = text_argument(fcinfo, CursorName);
-    pipeline->order_by = text_argument(fcinfo, OrderBy);
-    pipeline->lookback = text_argument(fcinfo, Lookback);
-    pipeline->duplicates = check_duplicates(text_argument(fcinfo, Duplicates));
-    pipeline->recheck = recheck_argument(fcinfo, Recheck);
-    pipeline->batch_size = PG_ARGISNULL(BatchSize) ? 0 : PG_GETARG_INT32(BatchSize);
     pipeline->unknown = check_unknown(text_argument(fcinfo, Unknown));
-    pipeline->on_error = check_on_error(text_argument(fcinfo, OnError));
-    pipeline->max_rejects = max_rejects_argument(fcinfo, MaxRejects);
-}
-
-static void check_source_kind(Oid source) {
-    const char kind = get_rel_relkind(source);
-    if (kind != RELKIND_RELATION && kind != RELKIND_PARTITIONED_TABLE && kind != RELKIND_VIEW &&
-        kind != RELKIND_MATVIEW && kind != RELKIND_FOREIGN_TABLE)
-        ereport(ERROR, (errcode(ERRCODE_WRONG_OBJECT_TYPE),
-                        errmsg("source: %s is no table, view or foreign table", relation_name(source))));
+    read_common_arguments(fcinfo, Common, pipeline);
 }
 
 static void execute(const char *statement) {
@@ -251,7 +160,6 @@ static void check_rests(const char *unknown, const ShredPlan *plan) {
 static void create_shred(FunctionCallInfo fcinfo) {
     NewPipeline pipeline{};
     read_arguments(fcinfo, &pipeline);
-    check_source_kind(pipeline.source);
     Relation source = relation_open(pipeline.source, AccessShareLock);
     choose_cursor(&pipeline, source);
     (void)document_type(source, pipeline.document);
@@ -265,8 +173,7 @@ static void create_shred(FunctionCallInfo fcinfo) {
     relation_close(source, NoLock);
 }
 
-// check_new_mapping checks the mapping that is to be, and whether it goes with `unknown`.
-static void check_new_mapping(const Pipeline *pipeline, const char *mapping, const char *unknown) {
+void check_new_mapping(const Pipeline *pipeline, const char *mapping, const char *unknown) {
     const OwnerScope owner = switch_to_owner(pipeline);
     Relation source = relation_open(pipeline_source(pipeline), AccessShareLock);
     const ShredPlan *plan = plan_shred(read_mapping(mapping, strlen(mapping)), source, false);
@@ -274,61 +181,6 @@ static void check_new_mapping(const Pipeline *pipeline, const char *mapping, con
     check_rests(unknown, plan);
     relation_close(source, AccessShareLock);
     switch_back(&owner);
-}
-
-// check_new_lookback checks what only a hash cursor has, against its order.
-static void check_new_lookback(const Pipeline *pipeline, const char *lookback) {
-    if (strcmp(pipeline->cursor, "hash") != 0)
-        argument_error(lookback ? "lookback" : "recheck",
-                       psprintf("is for cursor \"hash\", not for \"%s\"", pipeline->cursor), NULL);
-    if (!lookback)
-        return;
-    const OwnerScope owner = switch_to_owner(pipeline);
-    Relation source = relation_open(pipeline_source(pipeline), AccessShareLock);
-    Order order = read_order(source, pipeline->order_by);
-    check_lookback(&order, lookback);
-    relation_close(source, AccessShareLock);
-    switch_back(&owner);
-}
-
-static void alter_pipeline(FunctionCallInfo fcinfo) {
-    enum { name, mapping, unknown, lookback, recheck, batch_size, on_error, max_rejects };
-    if (PG_ARGISNULL(name))
-        argument_error("name", "must not be null", NULL);
-    check_batch_size(fcinfo, batch_size);
-    const Pipeline *pipeline = find_pipeline(text_argument(fcinfo, name));
-    const Interval *new_recheck = recheck_argument(fcinfo, recheck);
-    if (!PG_ARGISNULL(mapping) || !PG_ARGISNULL(unknown))
-        check_new_mapping(pipeline, PG_ARGISNULL(mapping) ? pipeline->mapping : text_argument(fcinfo, mapping),
-                          PG_ARGISNULL(unknown) ? pipeline->unknown : check_unknown(text_argument(fcinfo, unknown)));
-    if (!PG_ARGISNULL(lookback) || new_recheck)
-        check_new_lookback(pipeline, text_argument(fcinfo, lookback));
-    Parameters parameters{};
-    add_int(&parameters, pipeline->id);
-    add_text(&parameters, text_argument(fcinfo, mapping));
-    add_text(&parameters, text_argument(fcinfo, lookback));
-    if (new_recheck)
-        add_value(&parameters, INTERVALOID, IntervalPGetDatum(new_recheck));
-    else
-        add_null(&parameters, INTERVALOID);
-    if (PG_ARGISNULL(batch_size))
-        add_null(&parameters, INT8OID);
-    else
-        add_int(&parameters, PG_GETARG_INT32(batch_size));
-    add_text(&parameters, check_unknown(text_argument(fcinfo, unknown)));
-    add_text(&parameters, check_on_error(text_argument(fcinfo, on_error)));
-    const int64 most = max_rejects_argument(fcinfo, max_rejects);
-    if (most >= 0)
-        add_int(&parameters, most);
-    else
-        add_null(&parameters, INT8OID);
-    catalog_execute(
-        "UPDATE sluice.pipeline SET mapping = coalesce($2::json, mapping), lookback = coalesce($3, lookback), "
-        "recheck = coalesce($4, recheck), batch_size = coalesce($5::int, batch_size), "
-        "\"unknown\" = coalesce($6, \"unknown\"), on_error = coalesce($7, on_error), "
-        "max_rejects = coalesce($8, max_rejects) "
-        "WHERE pipeline_id = $1::int",
-        &parameters);
 }
 
 } // namespace sluice
@@ -341,14 +193,6 @@ PG_FUNCTION_INFO_V1(sluice_create_shred);
 Datum sluice_create_shred(PG_FUNCTION_ARGS) {
     SPI_connect();
     create_shred(fcinfo);
-    SPI_finish();
-    PG_RETURN_VOID();
-}
-
-PG_FUNCTION_INFO_V1(sluice_alter_pipeline);
-Datum sluice_alter_pipeline(PG_FUNCTION_ARGS) {
-    SPI_connect();
-    alter_pipeline(fcinfo);
     SPI_finish();
     PG_RETURN_VOID();
 }

@@ -1,63 +1,58 @@
 // See expression.hpp.
 #include "expression.hpp"
 
-#include "mapping.hpp"
 #include "names.hpp"
+#include "pipeline.hpp"
 
 namespace sluice {
 
-// What is being read, for errors.
 struct Reading {
-    const char *place;
-    const char *written;
-    const char *statement;
+    const char *argument;
+    const char *query; // of ours, which the parser reads
 };
 
 // Errors of the parser point into a text of ours: they show it.
-static void expression_context(void *argument) {
-    const Reading *reading = static_cast<const Reading *>(argument);
+static void expression_context(void *context) {
     const int position = geterrposition();
     if (position > 0) {
         errposition(0);
         internalerrposition(position);
-        internalerrquery(reading->statement);
+        internalerrquery(static_cast<const Reading *>(context)->query);
     }
-    errcontext("%s", reading->place);
+    errcontext("%s", static_cast<const Reading *>(context)->argument);
 }
 
-[[noreturn]] static void bad_expression(const Reading *reading) {
-    mapping_error(reading->place, psprintf("\"%s\" is no single SQL expression", reading->written),
-                  "It is an expression over columns, such as created_at.");
+[[noreturn]] static void bad_expression(const char *argument, const char *written) {
+    argument_error(argument, psprintf("\"%s\" is no single SQL expression", written),
+                   "It is an expression over the source's columns, such as created_at.");
 }
 
 // parse_expression takes just an expression: nothing that would end it and go on with other clauses.
-static Node *parse_expression(const Reading *reading) {
-    List *parsed = raw_parser(reading->statement, RAW_PARSE_DEFAULT);
+static Node *parse_expression(const char *argument, const char *written) {
+    List *parsed = raw_parser(psprintf("SELECT (%s\n)", written), RAW_PARSE_DEFAULT);
     if (list_length(parsed) != 1 || !IsA(linitial_node(RawStmt, parsed)->stmt, SelectStmt))
-        bad_expression(reading);
+        bad_expression(argument, written);
     SelectStmt *select = castNode(SelectStmt, linitial_node(RawStmt, parsed)->stmt);
     SelectStmt plain = *select;
     plain.targetList = NIL;
     SelectStmt *empty = makeNode(SelectStmt);
     empty->limitOption = plain.limitOption;
     if (list_length(select->targetList) != 1 || !equal(&plain, empty))
-        bad_expression(reading);
+        bad_expression(argument, written);
     return linitial_node(ResTarget, select->targetList)->val;
 }
 
 // check_column says of a single name that is no column what the server would say less well.
-static void check_column(Relation relation, Node *parsed, const Reading *reading) {
+static void check_column(Relation source, Node *parsed, const char *argument) {
     if (!IsA(parsed, ColumnRef) || list_length(castNode(ColumnRef, parsed)->fields) != 1 ||
         !IsA(linitial(castNode(ColumnRef, parsed)->fields), String))
         return;
     const char *column = strVal(linitial(castNode(ColumnRef, parsed)->fields));
-    if (get_attnum(RelationGetRelid(relation), column) != InvalidAttrNumber)
-        return;
-    const char *hint = nearest_column_hint(relation, column);
-    ereport(ERROR, (errcode(ERRCODE_UNDEFINED_COLUMN),
-                    errmsg("%s: column \"%s\" of %s does not exist", reading->place, reading->written,
-                           relation_name(RelationGetRelid(relation))),
-                    hint ? errhint("%s", hint) : 0));
+    if (get_attnum(RelationGetRelid(source), column) == InvalidAttrNumber)
+        ereport(ERROR, (errcode(ERRCODE_UNDEFINED_COLUMN),
+                        errmsg("%s: column \"%s\" of source %s does not exist", argument, column,
+                               relation_name(RelationGetRelid(source))),
+                        nearest_column_hint(source, column) ? errhint("%s", nearest_column_hint(source, column)) : 0));
 }
 
 static bool has_system_column(Node *node, void *context) {
@@ -68,51 +63,51 @@ static bool has_system_column(Node *node, void *context) {
     return walk_expression(node, has_system_column, context);
 }
 
-static Node *transform_expression(Relation relation, Node *parsed, const char *place, const char *alias) {
+static Node *transform_expression(Relation source, Node *parsed, const char *argument) {
     ParseState *state = make_parsestate(NULL);
     ParseNamespaceItem *item =
-        addRangeTableEntryForRelation(state, relation, AccessShareLock, makeAlias(alias, NIL), false, true);
+        addRangeTableEntryForRelation(state, source, AccessShareLock, makeAlias("s", NIL), false, true);
     addNSItemToQuery(state, item, false, true, true);
     Node *expression = transformExpr(state, parsed, EXPR_KIND_INDEX_EXPRESSION);
     expression = coerce_to_common_type(state, expression,
-                                       exprType(expression) == UNKNOWNOID ? TEXTOID : exprType(expression), place);
+                                       exprType(expression) == UNKNOWNOID ? TEXTOID : exprType(expression), argument);
     assign_expr_collations(state, expression);
     free_parsestate(state);
     return expression;
 }
 
-static void check_expression(Node *expression, const Reading *reading) {
+static void check_expression(Node *expression, const char *argument, const char *written) {
     if (contain_volatile_functions(expression))
-        mapping_error(reading->place, psprintf("\"%s\" calls a volatile function", reading->written),
-                      "What is read of a row must not change from look to look.");
+        argument_error(argument, psprintf("\"%s\" calls a volatile function", written),
+                       "What it gives for a row must not change from look to look.");
     if (IsA(expression, RowExpr) || exprType(expression) == RECORDOID)
-        bad_expression(reading);
+        bad_expression(argument, written);
     if (has_system_column(expression, NULL))
-        mapping_error(reading->place, psprintf("\"%s\" reads a system column", reading->written), NULL);
+        argument_error(argument, psprintf("\"%s\" reads a system column", written), NULL);
 }
 
-Expression read_expression(Relation relation, const char *written, const char *place, const char *alias) {
-    const Oid oid = RelationGetRelid(relation);
+Expression read_expression(Relation source, const char *argument, const char *text) {
+    if (strspn(text, " \t\n") == strlen(text))
+        bad_expression(argument, text);
     // The name of a column needs no quotes, whatever it is.
-    const char *plain = get_attnum(oid, written) > 0 ? quote_identifier(written) : written;
-    Reading reading{place, written, psprintf("SELECT (%s\n)", plain)};
-    if (strspn(written, " \t\n") == strlen(written))
-        bad_expression(&reading);
+    const Oid relation = RelationGetRelid(source);
+    const char *written = get_attnum(relation, text) > 0 ? quote_identifier(text) : text;
+    Reading reading{argument, psprintf("SELECT (%s\n)", written)};
     ErrorContextCallback context{error_context_stack, expression_context, &reading};
     error_context_stack = &context;
-    Node *parsed = parse_expression(&reading);
+    Node *parsed = parse_expression(argument, written);
     error_context_stack = context.previous;
-    check_column(relation, parsed, &reading);
+    check_column(source, parsed, argument);
     error_context_stack = &context;
     Expression expression{};
-    expression.node = transform_expression(relation, parsed, place, alias);
+    expression.node = transform_expression(source, parsed, argument);
     error_context_stack = context.previous;
-    check_expression(expression.node, &reading);
+    check_expression(expression.node, argument, text);
     expression.type = exprType(expression.node);
     expression.typmod = exprTypmod(expression.node);
     expression.collation = exprCollation(expression.node);
     expression.sql =
-        psprintf("(%s)", deparse_expression(expression.node, deparse_context_for(alias, oid), true, false));
+        psprintf("(%s)", deparse_expression(expression.node, deparse_context_for("s", relation), true, false));
     return expression;
 }
 

@@ -1,4 +1,4 @@
-// SQL expressions that users write over the columns of a relation, in arguments and in mappings.
+// Expressions: SQL over the columns of a source, as arguments and mappings give it.
 #pragma once
 
 #include "postgres.hpp"
@@ -10,11 +10,11 @@ struct Expression {
     Oid type;
     int32 typmod;
     Oid collation;
-    const char *sql; // written back, in brackets
+    const char *sql; // over the source as s, in parentheses
 };
 
-// read_expression parses and checks an expression; it lives in CurrentMemoryContext. Errors begin with `place`: an
-// argument's name or a JSON pointer. In `sql` the relation is known as `alias`.
-Expression read_expression(Relation relation, const char *written, const char *place, const char *alias);
+// read_expression parses and checks one expression: no aggregates, subqueries, system columns or volatile functions. Errors
+// name the argument. It lives in CurrentMemoryContext.
+Expression read_expression(Relation source, const char *argument, const char *text);
 
 } // namespace sluice

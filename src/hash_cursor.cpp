@@ -72,6 +72,11 @@ void check_new_hash_cursor(const NewPipeline *pipeline, Relation source) {
         check_lookback(&order, pipeline->lookback);
 }
 
+// may_have_arrivals tells whether an arrival index finds what is new: of equal rows it cannot tell which.
+static bool may_have_arrivals(const char *document, bool keeps, Relation source) {
+    return document && !keeps && has_arrival_index(source, document);
+}
+
 static const char *trusted_stamps(Relation source) {
     const char *column = find_stamp_column(source);
     return column && are_stamps_trusted(source, column) ? column : NULL;
@@ -80,7 +85,7 @@ static const char *trusted_stamps(Relation source) {
 // note_way tells what every run will cost, where it could cost less.
 static void note_way(const NewPipeline *pipeline, Relation source) {
     const char *table = relation_name(RelationGetRelid(source));
-    const bool arrivals = !keeps(pipeline) && has_arrival_index(source, pipeline->document);
+    const bool arrivals = may_have_arrivals(pipeline->document, keeps(pipeline), source);
     const char *stamps = trusted_stamps(source);
     const char kind = source->rd_rel->relkind;
     if (arrivals || (stamps && has_stamp_index(source, stamps)))
@@ -92,7 +97,7 @@ static void note_way(const NewPipeline *pipeline, Relation source) {
                                  quote_identifier(stamps))));
     else if (kind != RELKIND_RELATION && kind != RELKIND_PARTITIONED_TABLE)
         ereport(NOTICE, (errmsg("source %s is no table: new rows are found by comparing the whole of it", table)));
-    else if (keeps(pipeline))
+    else if (keeps(pipeline) || !pipeline->document)
         ereport(NOTICE,
                 (errmsg("source %s has no snapshot column: new rows are found by comparing the whole of it", table),
                  errhint("Run SELECT sluice.add_snapshot_column(%s).", quote_literal_cstr(table))));
@@ -127,7 +132,7 @@ static Numbers means_of_leaves(Oid source, const char *document, const char *col
 
 void start_hash_cursor(const NewPipeline *pipeline, int32 id, Relation source) {
     ArrivalPosition position{};
-    const bool indexed = !keeps(pipeline) && has_arrival_index(source, pipeline->document);
+    const bool indexed = may_have_arrivals(pipeline->document, keeps(pipeline), source);
     position.leaves =
         means_of_leaves(RelationGetRelid(source), pipeline->document, indexed ? NULL : trusted_stamps(source), indexed);
     insert_arrival_position(id, &position);
@@ -185,6 +190,7 @@ private:
     void raise_order_value();
     void forget();
     // reading
+    const char *content_sql() const { return sluice::content_sql(pipeline_->document, pipeline_->content_columns); }
     const char *selection(const char *extra) const;
     const char *statement(Way way) const;
     const char *covered_condition(const char *word) const;
@@ -194,6 +200,7 @@ private:
     int fill_from_statement();
     int fill_from_stamps();
     int fill_from_arrivals();
+    ContentHash content_of_tuple(HeapTuple tuple, TupleDesc layout) const;
     void take_tuple(Candidate *candidate, HeapTuple tuple, TupleDesc layout);
     void look_up(int count);
     void begin_filter();
@@ -307,7 +314,7 @@ bool HashCursor::are_stamps_void() {
 }
 
 void HashCursor::learn_means(const char *column) {
-    means_ = means_of_leaves(source_, columns_->document, column, arrivals_ != NULL);
+    means_ = means_of_leaves(source_, pipeline_->document, column, arrivals_ != NULL);
     must_compare_ = are_stamps_void();
     const bool fits = is_arrival_key(&position_) == (arrivals_ != NULL) || !position_.key;
     if (has_seen(&position_.target) && (must_compare_ || !fits || (!arrivals_ && !stamps_)))
@@ -345,7 +352,7 @@ void HashCursor::prepare(Relation source, const SourceColumns *columns) {
     order_ = read_order(source, pipeline_->order_by);
     ledger_ = open_ledger(pipeline_->id);
     const bool policies = check_enable_rls(source_, InvalidOid, true) == RLS_ENABLED;
-    const bool indexed = !pipeline_->keeps_duplicates && !policies && has_arrival_index(source, columns_->document);
+    const bool indexed = !policies && may_have_arrivals(pipeline_->document, pipeline_->keeps_duplicates, source);
     const char *column = indexed ? NULL : trusted_stamps(source);
     arrivals_ = indexed ? begin_arrivals(source, columns_, &order_) : NULL;
     if (indexed)
@@ -521,10 +528,8 @@ bool HashCursor::look() {
 const char *HashCursor::selection(const char *extra) const {
     StringInfoData list;
     initStringInfo(&list);
-    appendStringInfo(&list, "SELECT %s, s.%s", order_.sql, quote_identifier(columns_->document));
-    for (int i = 0; i < columns_->count; i++)
-        appendStringInfo(&list, ", s.%s", quote_identifier(get_attname(source_, columns_->others[i], false)));
-    appendStringInfo(&list, "%s FROM %s s", extra, relation_name(source_));
+    appendStringInfo(&list, "SELECT %s, %s%s FROM %s s", order_.sql, column_list(columns_), extra,
+                     relation_name(source_));
     return list.data;
 }
 
@@ -564,8 +569,8 @@ const char *HashCursor::statement(Way way) const {
                   "ORDER BY %s DESC NULLS LAST) AS sluice_place",
                   order_.sql)
             : ", 0::bigint, news.h";
-    return compare_statement(relation_name(source_), quote_identifier(columns_->document), ledger_->name,
-                             pipeline_->keeps_duplicates, columns_->count + 2, selection(extra), covered_condition(""));
+    return compare_statement(relation_name(source_), content_sql(), ledger_->name, pipeline_->keeps_duplicates,
+                             columns_->count + 2, selection(extra), covered_condition(""));
 }
 
 // set_option holds until the batch leaves the owner's settings.
@@ -604,12 +609,16 @@ void HashCursor::open_statement() {
 
 bool HashCursor::open(int64 rows) {
     begin_filter();
-    limit_ = rows;
-    delivered_ = candidates_ = 0;
+    if (way_ == Way::Stamps || !opened_) {
+        limit_ = rows;
+        delivered_ = candidates_ = 0;
+    }
     if (way_ == Way::Stamps)
         return stamps_open(stamps_, &next_, rows);
-    if (opened_)
-        return false;
+    if (opened_) { // goes on where it was
+        limit_ += exhausted_ ? 0 : rows;
+        return !exhausted_;
+    }
     opened_ = true;
     if (way_ == Way::Arrivals)
         open_arrivals(arrivals_, &next_, work_);
@@ -647,6 +656,17 @@ void HashCursor::keep_rest() {
     }
 }
 
+// content_of_tuple: in the place of the document rows have their content.
+ContentHash HashCursor::content_of_tuple(HeapTuple tuple, TupleDesc layout) const {
+    bool is_null;
+    const Datum document = heap_getattr(tuple, 2, layout, &is_null);
+    if (pipeline_->document)
+        return content_of(document, is_null);
+    ContentHash hash;
+    memcpy(&hash, DatumGetPointer(document), sizeof(hash));
+    return hash;
+}
+
 void HashCursor::take_tuple(Candidate *candidate, HeapTuple tuple, TupleDesc layout) {
     bool is_null;
     const int plain = columns_->count + 2;
@@ -659,8 +679,7 @@ void HashCursor::take_tuple(Candidate *candidate, HeapTuple tuple, TupleDesc lay
                sizeof(ContentHash));
         return;
     }
-    const Datum document = heap_getattr(tuple, 2, layout, &is_null);
-    candidate->hash = content_of(document, is_null);
+    candidate->hash = content_of_tuple(tuple, layout);
 }
 
 // From a list nothing is taken that this batch would leave behind.
@@ -685,11 +704,9 @@ int HashCursor::fill_from_stamps() {
     SPITupleTable *rows = stamps_->reader->rows;
     chunk_.layout = rows->tupdesc;
     for (int i = 0; i < count; i++) {
-        bool is_null;
         chunk_.rows[i] = Candidate{};
         chunk_.rows[i].tuple = rows->vals[i];
-        const Datum document = heap_getattr(rows->vals[i], 2, rows->tupdesc, &is_null);
-        chunk_.rows[i].hash = content_of(document, is_null);
+        chunk_.rows[i].hash = content_of_tuple(rows->vals[i], rows->tupdesc);
     }
     candidates_ += count;
     return count;
@@ -930,13 +947,13 @@ void HashCursor::store(int64 rows) {
 // ---- looking at it and managing it
 
 const char *HashCursor::unread(Relation) {
-    return psprintf("NOT EXISTS (SELECT FROM %s l WHERE l.h OPERATOR(pg_catalog.=) sluice.content(s.%s))",
-                    ledger_name(pipeline_->id), quote_identifier(pipeline_->document));
+    return psprintf("NOT EXISTS (SELECT FROM %s l WHERE l.h OPERATOR(pg_catalog.=) %s)", ledger_name(pipeline_->id),
+                    content_sql());
 }
 
 // arrived_condition leaves out what stamps do not tell of, where nothing else is asked: updates.
 const char *HashCursor::arrived_condition(Relation source) {
-    const bool indexed = has_arrival_index(source, pipeline_->document);
+    const bool indexed = pipeline_->document && has_arrival_index(source, pipeline_->document);
     const char *column = indexed ? NULL : trusted_stamps(source);
     if (!column || pipeline_->recheck >= 0 || position_.moved || !has_seen(&position_.seen))
         return "";
@@ -965,9 +982,9 @@ int64 HashCursor::pending(Relation source) {
             psprintf("SELECT pg_catalog.count(*) FROM %s s WHERE %s%s%s", relation_name(RelationGetRelid(source)),
                      pipeline_->keeps_duplicates ? "true" : unread(source), arrived, in_time_condition(source)),
             0, NULL, NULL);
-    return count_rows(unaccounted_statement(relation_name(RelationGetRelid(source)),
-                                            quote_identifier(pipeline_->document), ledger_name(pipeline_->id)),
-                      0, NULL, NULL);
+    return count_rows(
+        unaccounted_statement(relation_name(RelationGetRelid(source)), content_sql(), ledger_name(pipeline_->id)), 0,
+        NULL, NULL);
 }
 
 Estimate HashCursor::estimate(Relation) { return Estimate{}; }
@@ -1002,12 +1019,10 @@ void HashCursor::seek(Relation source, Jsonb *wanted) {
                    0, NULL, NULL) > 0)
         refuse_going_back(pipeline_, RelationGetRelid(source));
     MemoryContext memory = CurrentMemoryContext;
-    if (SPI_execute(
-            psprintf("INSERT INTO %s (run, h, n) SELECT 0, sluice.content(s.%s), nullif(pg_catalog.count(*), 1) "
-                     "FROM %s s WHERE %s <= %s AND %s GROUP BY 2",
-                     ledger_name(pipeline_->id), quote_identifier(pipeline_->document), table, order.sql, bound,
-                     unread(source)),
-            false, 0) != SPI_OK_INSERT)
+    if (SPI_execute(psprintf("INSERT INTO %s (run, h, n) SELECT 0, %s, nullif(pg_catalog.count(*), 1) "
+                             "FROM %s s WHERE %s <= %s AND %s GROUP BY 2",
+                             ledger_name(pipeline_->id), content_sql(), table, order.sql, bound, unread(source)),
+                    false, 0) != SPI_OK_INSERT)
         elog(ERROR, "unexpected result of an insert into the ledger");
     MemoryContextSwitchTo(memory);
     ArrivalPosition position = position_; // all is looked at again once: what was passed over is no delivery

@@ -9,8 +9,6 @@
 
 namespace sluice {
 
-// ---- reading the expression
-
 static void find_comparison(Order *order) {
     const TypeCacheEntry *type = lookup_type_cache(order->type, TYPECACHE_CMP_PROC);
     if (!OidIsValid(type->cmp_proc))
@@ -26,7 +24,7 @@ Order read_order(Relation source, const char *order_by) {
     order.length = -1;
     if (!order_by)
         return order;
-    const Expression expression = read_expression(source, order_by, "order_by", "s");
+    const Expression expression = read_expression(source, "order_by", order_by);
     order.expression = expression.node;
     order.type = expression.type;
     order.collation = expression.collation;

@@ -72,7 +72,7 @@ static Pipeline *load_pipeline(CatalogStatement *statement, const char *conditio
                  "p.date_style, p.interval_style, "
                  "p.search_path, p.cursor, p.lookback, (p.duplicates = 'keep')::int::bigint, "
                  "extract(epoch FROM p.recheck)::bigint, p.\"unknown\", (p.on_error = 'reject')::int::bigint, "
-                 "p.max_rejects FROM sluice.pipeline p WHERE %s",
+                 "p.max_rejects, p.content_columns FROM sluice.pipeline p WHERE %s",
                  condition),
         parameters);
     bool is_null;
@@ -109,6 +109,7 @@ static Pipeline *load_pipeline(CatalogStatement *statement, const char *conditio
     pipeline->max_rejects = result_int(0, 23, &is_null);
     if (is_null)
         pipeline->max_rejects = -1;
+    pipeline->content_columns = result_names(0, 24);
     free_result();
     return pipeline;
 }
@@ -247,11 +248,12 @@ static int64 insert_definition(const NewPipeline *pipeline) {
         add_int(&parameters, pipeline->max_rejects);
     else
         add_null(&parameters, INT8OID);
+    add_names(&parameters, pipeline->content_columns);
     catalog_execute("INSERT INTO sluice.pipeline (name, kind, source_schema, source_name, source_oid, home, document, "
                     "mapping, order_by, batch_size, time_zone, date_style, interval_style, search_path, cursor, "
-                    "lookback, duplicates, recheck, \"unknown\", on_error, max_rejects) "
+                    "lookback, duplicates, recheck, \"unknown\", on_error, max_rejects, content_columns) "
                     "VALUES ($1, $2, $3, $4, $5, $6, $7, $8::json, $9, $10::int, $11, $12, $13, $14, $15, $16, "
-                    "coalesce($17, 'skip'), $18, coalesce($19, 'ignore'), coalesce($20, 'stop'), $21) RETURNING "
+                    "coalesce($17, 'skip'), $18, coalesce($19, 'ignore'), coalesce($20, 'stop'), $21, $22) RETURNING "
                     "pipeline_id::bigint",
                     &parameters);
     bool is_null;

@@ -13,8 +13,9 @@ struct Pipeline {
     const char *kind;
     Oid owner;
     RelationReference source;
-    const char *document;
-    const char *mapping;
+    const char *document;  // NULL: rows are read as they are
+    List *content_columns; // of rows that are read as they are: by which columns (names) the hash cursor knows them
+    const char *mapping;   // the definition: of a shred its mapping
     const char *cursor;
     const char *order_by; // NULL: none
     const char *lookback; // NULL: without limit
@@ -49,7 +50,8 @@ struct NewPipeline {
     const char *name;
     const char *kind;
     Oid source;
-    const char *document;
+    const char *document;  // NULL: rows are read as they are
+    List *content_columns; // of these
     const char *mapping;
     const char *cursor;
     const char *order_by;

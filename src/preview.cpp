@@ -112,7 +112,8 @@ static void show_rows(Preview *preview, int64 count) {
     cursor->check(source);
     ShredPlan *plan = plan_shred(read_mapping(pipeline->mapping, strlen(pipeline->mapping)), source,
                                  strcmp(pipeline->unknown, "reject") == 0);
-    const SourceColumns columns{pipeline->document, plan->source_columns, plan->source_column_count};
+    const SourceColumns columns =
+        document_columns(source, pipeline->document, plan->source_columns, plan->source_column_count);
     cursor->prepare(source, &columns);
     open_loader(preview, source, plan, cursor);
     const bool any = cursor->look();

@@ -33,38 +33,46 @@ static Datum column_texts(const ShredPlan *plan, const SourceRow *row) {
         construct_md_array(texts, nulls, count > 0 ? 2 : 0, dimensions, lower, TEXTOID, -1, false, TYPALIGN_INT));
 }
 
-static Datum hash_of(const HeldRow *held) {
-    const ContentHash hash = held->row.hash ? held->hash : content_of(held->row.document, false);
+static Datum hash_datum(const ContentHash &hash) {
     bytea *value = static_cast<bytea *>(palloc(VARHDRSZ + sizeof(ContentHash)));
     SET_VARSIZE(value, VARHDRSZ + sizeof(ContentHash));
     memcpy(VARDATA(value), hash.bytes, sizeof(ContentHash));
     return PointerGetDatum(value);
 }
 
-static void insert_reject(const Pipeline *pipeline, int64 run, Oid type, const ShredPlan *plan, const HeldRow *held) {
+static Datum hash_of(const HeldRow *held) {
+    return hash_datum(held->row.hash ? held->hash : content_of(held->row.document, false));
+}
+
+// insert_reject keeps what could not be loaded; the place and the document are in the first parameters.
+static void insert_reject(Parameters *parameters, Datum hash, const Refusal *refusal, Datum columns) {
+    add_value(parameters, BYTEAOID, hash);
+    add_text(parameters, unpack_sql_state(refusal->sqlstate));
+    add_text(parameters, refusal->message);
+    add_text(parameters, refusal->detail);
+    add_value(parameters, TEXTARRAYOID, columns);
+    static CatalogStatement insert;
+    catalog_prepared(&insert,
+                     "INSERT INTO sluice.reject (pipeline_id, run_id, source_row, document, hash, sqlstate, message, "
+                     "detail, source_columns) VALUES ($1::int, $2, $3, $4, $5, $6, $7, $8::jsonb, $9)",
+                     parameters);
+}
+
+static void insert_document(const Pipeline *pipeline, int64 run, Oid type, const ShredPlan *plan, const HeldRow *held) {
     Parameters parameters{};
     add_int(&parameters, pipeline->id);
     add_int(&parameters, run);
     add_text(&parameters, held->row.place);
     add_text(&parameters, document_text(type, held->row.document));
-    add_value(&parameters, BYTEAOID, hash_of(held));
-    add_text(&parameters, unpack_sql_state(held->refusal->sqlstate));
-    add_text(&parameters, held->refusal->message);
-    add_text(&parameters, held->refusal->detail);
-    add_value(&parameters, TEXTARRAYOID, column_texts(plan, &held->row));
-    static CatalogStatement insert;
-    catalog_prepared(&insert,
-                     "INSERT INTO sluice.reject (pipeline_id, run_id, source_row, document, hash, sqlstate, message, "
-                     "detail, source_columns) VALUES ($1::int, $2, $3, $4, $5, $6, $7, $8::jsonb, $9)",
-                     &parameters);
+    insert_reject(&parameters, hash_of(held), held->refusal, column_texts(plan, &held->row));
 }
 
-static void refuse_again(const HeldRow *held) {
+static void refuse_again(int64 number, const Refusal *refusal) {
     Parameters parameters{};
-    add_int(&parameters, held->number);
-    add_text(&parameters, unpack_sql_state(held->refusal->sqlstate));
-    add_text(&parameters, held->refusal->message);
-    add_text(&parameters, held->refusal->detail);
+    add_int(&parameters, number);
+    add_text(&parameters, unpack_sql_state(refusal->sqlstate));
+    add_text(&parameters, refusal->message);
+    add_text(&parameters, refusal->detail);
     static CatalogStatement update;
     catalog_prepared(&update,
                      "UPDATE sluice.reject SET sqlstate = $2, message = $3, detail = $4::jsonb, tried_at = "
@@ -72,7 +80,7 @@ static void refuse_again(const HeldRow *held) {
                      &parameters);
 }
 
-static void release_reject(int64 number) {
+void release_reject(int64 number) {
     Parameters parameters{};
     add_int(&parameters, number);
     static CatalogStatement remove;
@@ -87,17 +95,33 @@ int64 keep_rejects(const Pipeline *pipeline, int64 run, Oid document_type, const
             release_reject(held->number);
             released++;
         } else if (held->number != 0) {
-            refuse_again(held);
+            refuse_again(held->number, held->refusal);
         } else if (held->refusal) {
-            insert_reject(pipeline, run, document_type, plan, held);
+            insert_document(pipeline, run, document_type, plan, held);
         }
     }
     return released;
 }
 
+void keep_row(const Pipeline *pipeline, int64 run, const SourceRow *row, const char *place, Datum whole,
+              const Refusal *refusal) {
+    if (row->number != 0) {
+        refuse_again(row->number, refusal);
+        return;
+    }
+    const Datum document = DirectFunctionCall1(row_to_json, whole);
+    Parameters parameters{};
+    add_int(&parameters, pipeline->id);
+    add_int(&parameters, run);
+    add_text(&parameters, place);
+    add_text(&parameters, TextDatumGetCString(document));
+    insert_reject(&parameters, hash_datum(row->hash ? *row->hash : content_of(document, false)), refusal,
+                  PointerGetDatum(construct_empty_array(TEXTOID)));
+}
+
 // ---- reading them again
 
-class RejectCursor final : public Cursor {
+class RejectCursor : public Cursor {
 public:
     RejectCursor(const Pipeline *pipeline, Cursor *source_cursor) : pipeline_(pipeline), source_(source_cursor) {
         Parameters parameters{};
@@ -114,14 +138,13 @@ public:
 
     void prepare(Relation source, const SourceColumns *columns) override {
         TupleDesc row = RelationGetDescr(source);
-        document_ =
-            getBaseType(TupleDescAttr(row, get_attnum(RelationGetRelid(source), columns->document) - 1)->atttypid);
+        document_ = getBaseType(TupleDescAttr(row, columns->column - 1)->atttypid);
         columns_ = columns->count;
         types_ = static_cast<Oid *>(palloc(sizeof(Oid) * (columns_ + 1)));
         names_ = static_cast<const char **>(palloc(sizeof(char *) * (columns_ + 1)));
         for (int i = 0; i < columns_; i++) {
-            types_[i] = TupleDescAttr(row, columns->others[i] - 1)->atttypid;
-            names_[i] = pstrdup(NameStr(TupleDescAttr(row, columns->others[i] - 1)->attname));
+            types_[i] = TupleDescAttr(row, columns->numbers[i] - 1)->atttypid;
+            names_[i] = pstrdup(NameStr(TupleDescAttr(row, columns->numbers[i] - 1)->attname));
         }
         values_ = static_cast<Datum *>(palloc(sizeof(Datum) * (columns_ + 1)));
         nulls_ = static_cast<bool *>(palloc(sizeof(bool) * (columns_ + 1)));
@@ -179,7 +202,7 @@ public:
     void rewind(Relation, Jsonb *, int64, int64) override {}
     void end() override { source_->end(); }
 
-private:
+protected:
     Datum document_of(const char *text) const {
         return document_ == JSONBOID ? DirectFunctionCall1(jsonb_in, CStringGetDatum(text)) : CStringGetTextDatum(text);
     }
@@ -216,7 +239,55 @@ private:
     uint64 next_ = 0, fetched_ = 0;
 };
 
+// Rows that are no documents are made again from what was kept of them, and selected as the source's rows are.
+class RejectedRows final : public RejectCursor {
+public:
+    using RejectCursor::RejectCursor;
+
+    void prepare(Relation source, const SourceColumns *columns) override {
+        const char *statement =
+            psprintf("SELECT j.number, %s FROM ROWS FROM (pg_catalog.unnest($1)) WITH ORDINALITY j (document, number), "
+                     "LATERAL pg_catalog.json_populate_record(NULL::%s, j.document) s ORDER BY 1",
+                     column_list(columns), relation_name(RelationGetRelid(source)));
+        Oid types[] = {JSONARRAYOID};
+        reader_ = prepare_reader(statement, lengthof(types), types, columns, false);
+    }
+
+    bool open(int64 rows) override {
+        if (!RejectCursor::open(rows))
+            return false;
+        Datum *documents = static_cast<Datum *>(palloc(sizeof(Datum) * fetched_));
+        for (uint64 i = 0; i < fetched_; i++)
+            documents[i] = CStringGetTextDatum(SPI_getvalue(rows_->vals[i], rows_->tupdesc, 2));
+        Datum parameters[] = {
+            PointerGetDatum(construct_array(documents, static_cast<int>(fetched_), JSONOID, -1, false, TYPALIGN_INT))};
+        open_reader(reader_, parameters);
+        return true;
+    }
+
+    bool read(SourceRow *row) override {
+        if (!read_row(reader_, row))
+            return false;
+        HeapTuple tuple = rows_->vals[next_++];
+        bool is_null;
+        row->number = position_ = DatumGetInt64(SPI_getbinval(tuple, rows_->tupdesc, 1, &is_null));
+        row->hash = NULL;
+        place_ = SPI_getvalue(tuple, rows_->tupdesc, 3);
+        return true;
+    }
+
+    void close() override {
+        close_reader(reader_);
+        RejectCursor::close();
+    }
+
+private:
+    SourceReader *reader_ = NULL;
+};
+
 Cursor *make_reject_cursor(const Pipeline *pipeline, Cursor *source_cursor) {
+    if (!pipeline->document)
+        return new (palloc(sizeof(RejectedRows))) RejectedRows(pipeline, source_cursor);
     return new (palloc(sizeof(RejectCursor))) RejectCursor(pipeline, source_cursor);
 }
 

@@ -17,4 +17,10 @@ int64 keep_rejects(const Pipeline *pipeline, int64 run, Oid document_type, const
 // cursor stays where it is.
 Cursor *make_reject_cursor(const Pipeline *pipeline, Cursor *source_cursor);
 
+// keep_row keeps a row that is no document (as a whole, a Datum of its row type), or notes that it was refused again;
+// release_reject takes one back that fits now.
+void keep_row(const Pipeline *pipeline, int64 run, const SourceRow *row, const char *place, Datum whole,
+              const Refusal *refusal);
+void release_reject(int64 number);
+
 } // namespace sluice

@@ -16,51 +16,30 @@
 
 #include "catalog.hpp"
 #include "cursor.hpp"
-#include "document.hpp"
-#include "mapping.hpp"
 #include "pipeline.hpp"
 #include "reject.hpp"
 #include "rights.hpp"
 #include "run.hpp"
-#include "shred.hpp"
+#include "work.hpp"
 
 namespace sluice {
-
-constexpr int automatic_batch_size = 10000;
-constexpr int automatic_keyed_batch_size = 50000; // the more rows are looked up and folded at once, the less is written
 
 int wait_for_writers = 1000;
 int keep_runs = 90 * 24 * 60;
 
 enum class BatchEnd : uint8_t { Idle, More, Last };
 
-struct RunCounts {
-    int64 batches, source_rows, inserted, updated, deleted, nulled, duplicates, too_late, rejected, retried;
-};
-
-struct Run {
-    Pipeline *pipeline;
+struct Run : Job {
     LOCKTAG lock;
-    bool atomic;
-    RunOptions options;
-    int64 run_id; // 0 until it has something to do
     bool recorded;
     TimestampTz started_at;
     RunCounts counts; // of all batches that are done
-    MemoryContext memory, planned, batch, document;
-    // the plan, good as long as no relation changes
+    Work *work;
+    bool planned_well; // what was planned can be used, as long as no relation changes
     uint64 planned_at;
-    Oid source;
-    ShredPlan *plan;
-    Cursor *cursor;
-    WriterCache *cache;
-    DocumentReader documents;
     bool held_back; // numbers were drawn that open transactions may still add rows below
     bool waited;
-    bool
-        precise; // the batch failed, and is done again document by document: it may do so, or its error names the document
-    int rows_at_once; // of a chunk, where rows are held
-    int64 expected;   // source rows that the run is about to load, for its progress
+    int64 expected; // source rows that the run is about to load, for its progress
     TimestampTz shown_at;
 };
 
@@ -72,53 +51,33 @@ static void note_relation_change(Datum, Oid) { relation_changes++; }
 
 void watch_relation_changes() { CacheRegisterRelcacheCallback(note_relation_change, 0); }
 
-static bool is_unknown(const Run *run, const char *what) { return strcmp(run->pipeline->unknown, what) == 0; }
-
-// plan_targets plans the writing. Where columns grow to hold what comes, they are not to bend it into what they are.
-static ShredPlan *plan_targets(Run *run, Relation source) {
-    const bool grows = is_unknown(run, "add");
-    ShredPlan *plan = plan_shred(read_mapping(run->pipeline->mapping, strlen(run->pipeline->mapping)), source,
-                                 grows || is_unknown(run, "reject"));
-    for (int i = 0; i < plan->table_count; i++)
-        for (int c = 0; c < plan->tables[i].column_count; c++)
-            plan->tables[i].columns[c].conversion.strict = grows;
-    return plan;
-}
-
 static void make_plan(Run *run) {
-    run->plan = NULL;
+    run->planned_well = false;
     MemoryContextReset(run->planned);
     run->planned_at = relation_changes;
     MemoryContext before = MemoryContextSwitchTo(run->planned);
     run->source = pipeline_source(run->pipeline);
     Relation source = relation_open(run->source, AccessShareLock);
-    const Oid document = document_type(source, run->pipeline->document);
     run->cursor->check(source);
-    ShredPlan *plan = plan_targets(run, source);
-    const SourceColumns columns{run->pipeline->document, plan->source_columns, plan->source_column_count};
+    const SourceColumns columns = run->work->plan(source);
     run->cursor->prepare(source, &columns);
-    open_document_reader(&run->documents, document, run->planned);
-    run->cache = make_writer_cache(run->planned);
     relation_close(source, NoLock);
-    run->plan = plan;
+    run->planned_well = true;
     MemoryContextSwitchTo(before);
 }
 
-// lock_relations takes the locks that writing takes, children before parents: the order of ALTER TABLE ... ADD FOREIGN KEY,
-// with which another order would deadlock.
 static void lock_relations(const Run *run) {
     LockRelationOid(run->source, AccessShareLock);
-    for (int i = run->plan->table_count - 1; i >= 0; i--)
-        LockRelationOid(run->plan->tables[i].relation, RowExclusiveLock);
+    run->work->lock();
 }
 
 // plan_run looks everything up at the start of a run, and again when a relation changed under it. Only with the locks in
 // hand is it certain that the plan still fits the relations.
 static void plan_run(Run *run) {
-    if (run->plan)
+    if (run->planned_well)
         lock_relations(run);
     constexpr int enough = 5; // what still changes with the locks in hand is no change of these relations
-    for (int i = 0; i < enough && (!run->plan || run->planned_at != relation_changes); i++) {
+    for (int i = 0; i < enough && (!run->planned_well || run->planned_at != relation_changes); i++) {
         make_plan(run);
         lock_relations(run);
     }
@@ -134,19 +93,15 @@ static void open_cursor(Run *run) {
 
 // ---- one batch
 
-static bool has_keys(const Run *run) {
-    for (int i = 0; run->plan && i < run->plan->table_count; i++)
-        if (OidIsValid(run->plan->tables[i].key_index))
-            return true;
-    return false;
-}
+constexpr int64 no_limit = PG_INT64_MAX;
 
-static int64 batch_limit(const Run *run) {
+static int64 batch_limit(Run *run) {
     if (run->options.batch_size > 0)
         return run->options.batch_size;
     if (run->pipeline->batch_size > 0)
         return run->pipeline->batch_size;
-    return has_keys(run) ? automatic_keyed_batch_size : automatic_batch_size;
+    const int64 size = run->work->batch_size();
+    return size > 0 ? size : no_limit;
 }
 
 static int64 new_run_id() {
@@ -158,179 +113,38 @@ static int64 new_run_id() {
     return id;
 }
 
-static void describe_row(void *cursor, const SourceRow *row, StringInfo to) {
-    static_cast<Cursor *>(cursor)->describe(row, to);
-}
-
 static bool reached_max_batches(const Run *run, int64 batches) {
     return run->options.max_batches > 0 && batches >= run->options.max_batches;
 }
 
-// What becomes of the rows of a batch: they are shredded as they come, or held in chunks, where documents may be rejected.
-struct Loading {
-    Run *run;
-    bool begun, holds;
-    Shredder shredder;
-    ChunkLoader chunks;
-    RunCounts *counts;
-};
-
-static bool rejects_rows(const Run *run) { return run->pipeline->rejects || run->options.retry; }
-static bool holds_rows(const Run *run) { return rejects_rows(run) || is_unknown(run, "add"); }
-
-// grow_targets lets the targets grow, and plans anew how they are written; the reading goes on as it is.
-static void grow_targets(ChunkLoader *chunks, void *grower) {
-    Run *run = static_cast<Run *>(grower);
-    MemoryContext before = MemoryContextSwitchTo(run->memory);
-    run->pipeline->mapping = carry_out(chunks->growth, run->pipeline, run->run_id);
-    MemoryContextSwitchTo(run->planned);
-    Relation source = relation_open(run->source, AccessShareLock);
-    run->plan = plan_targets(run, source);
-    relation_close(source, NoLock);
-    run->cache = make_writer_cache(run->planned);
-    MemoryContextSwitchTo(run->batch);
-    List *refused = chunks->growth->widenings;
-    chunks->growth = make_growth(run->plan->table_count);
-    chunks->growth->widenings = refused;
-    chunks->like.plan = run->plan;
-    chunks->like.cache = run->cache;
-    MemoryContextSwitchTo(before);
-}
-
-static void begin_chunks(Loading *loading) {
-    Run *run = loading->run;
-    ChunkLoader *chunks = &loading->chunks;
-    chunks->like = loading->shredder;
-    chunks->like.undoable = true;
-    chunks->documents = &run->documents;
-    chunks->memory = run->batch;
-    chunks->document = run->document;
-    chunks->rejects = rejects_rows(run);
-    if (is_unknown(run, "add")) {
-        chunks->growth = make_growth(run->plan->table_count);
-        chunks->grow = grow_targets;
-        chunks->grower = run;
-    }
-    chunks->fires = !run->atomic;
-    chunks->rows_at_once = run->rows_at_once;
-    open_chunks(chunks);
-}
-
-// begin_rows makes ready when there is something to load: a look that finds nothing costs nothing more.
-static void begin_rows(Loading *loading) {
-    Run *run = loading->run;
-    Shredder *shredder = &loading->shredder;
-    if (!run->run_id)
-        run->run_id = new_run_id();
-    shredder->plan = run->plan;
-    shredder->cache = run->cache;
-    shredder->source = run->source;
-    shredder->describe = describe_row;
-    shredder->cursor = run->cursor;
-    shredder->run_id = run->run_id;
-    shredder->loaded_at = GetCurrentTransactionStartTimestamp();
-    shredder->late = !run->atomic && !run->precise;
-    shredder->in_order = run->precise;
-    shredder->refuses_unknown = is_unknown(run, "reject");
-    if (loading->holds)
-        begin_chunks(loading);
-    else
-        begin_shredding(shredder);
-    loading->begun = true;
-}
-
-static void check_max_rejects(const Run *run, const RunCounts *counts, const Chunk *chunk) {
-    const int64 most = run->pipeline->max_rejects;
-    if (most < 0 || counts->rejected <= most || run->options.retry)
-        return;
-    const HeldRow *last = NULL;
-    for (int i = 0; i < chunk->count; i++)
-        if (chunk->rows[i].refusal)
-            last = &chunk->rows[i];
-    ereport(ERROR,
-            (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-             errmsg("pipeline \"%s\" would reject more than max_rejects (" INT64_FORMAT ") documents in this run",
-                    run->pipeline->name, most),
-             last ? errdetail("The document with %s does not fit: %s", last->row.place, last->refusal->message) : 0,
-             errhint("Look at sluice.preview(%s); mend the documents or the mapping, or raise max_rejects.",
-                     quote_literal_cstr(run->pipeline->name))));
-}
-
-// finish_chunk loads the rows held so far.
-static void finish_chunk(Loading *loading) {
-    Run *run = loading->run;
-    ChunkLoader *chunks = &loading->chunks;
-    load_chunk(chunks);
-    loading->counts->rejected += chunks->rejected;
-    chunks->rejected = 0;
-    check_max_rejects(run, loading->counts, &chunks->chunk);
-    loading->counts->retried +=
-        keep_rejects(run->pipeline, run->run_id, run->documents.type, run->plan, &chunks->chunk);
-    empty_chunk(chunks);
-    run->rows_at_once = chunks->rows_at_once;
-}
-
-static void hold(Loading *loading, const SourceRow *row) {
-    StringInfoData place;
-    initStringInfo(&place);
-    loading->run->cursor->describe(row, &place);
-    hold_row(&loading->chunks, row, place.data);
-    pfree(place.data);
-    if (is_chunk_full(&loading->chunks))
-        finish_chunk(loading);
-}
-
-static void load_row(Loading *loading, const SourceRow *row) {
-    Run *run = loading->run;
-    if (!loading->begun)
-        begin_rows(loading);
-    if (loading->holds) {
-        hold(loading, row);
-        return;
-    }
-    if (row->document_is_null)
-        return;
-    begin_document(&loading->shredder, row);
-    MemoryContextSwitchTo(run->document);
-    shred_document(&loading->shredder, read_document(&run->documents, row->document));
-    MemoryContextSwitchTo(run->batch);
-    MemoryContextReset(run->document);
-}
-
-static int64 read_rows(Loading *loading, int64 limit) {
-    Cursor *cursor = loading->run->cursor;
+// read_rows hands rows to the work until the batch has `limit` of them or is full; `all`: nothing was left unread.
+static int64 read_rows(Run *run, int64 limit, RunCounts *counts, bool *all) {
+    constexpr int64 stretch = 50000; // within a batch without limit
     int64 rows = 0;
-    for (bool open = cursor->open(limit); open; open = rows < limit && cursor->open(limit - rows)) {
+    for (*all = false; rows < limit && !(rows > 0 && run->work->is_full());) {
+        if (!run->cursor->open(Min(limit - rows, limit == no_limit ? stretch : limit))) {
+            *all = true;
+            break;
+        }
         SourceRow row{};
-        for (; cursor->read(&row); rows++)
-            load_row(loading, &row);
-        cursor->close();
+        for (; run->cursor->read(&row); rows++) {
+            if (!run->run_id)
+                run->run_id = new_run_id();
+            if (rows == 0)
+                run->work->begin(counts);
+            run->work->take(&row);
+        }
+        run->cursor->close();
     }
     return rows;
 }
 
-// finish_rows writes what is left and counts.
-static void finish_rows(Loading *loading) {
-    if (!loading->begun)
-        return;
-    if (loading->holds)
-        finish_chunk(loading);
-    const WriterCounts written = loading->holds ? loading->chunks.counts : finish_shredding(&loading->shredder);
-    loading->counts->inserted += written.inserted;
-    loading->counts->updated += written.updated;
-    loading->counts->deleted += written.deleted;
-    loading->counts->nulled += loading->holds ? loading->chunks.nulled : loading->shredder.nulled;
-}
-
-// load_rows reads, shreds and writes about `limit` rows.
+// load_rows reads and writes about `limit` rows: a look that finds nothing costs nothing more.
 static BatchEnd load_rows(Run *run, int64 limit, RunCounts *counts) {
-    Loading *loading = static_cast<Loading *>(palloc0(sizeof(Loading)));
-    loading->run = run;
-    loading->holds = holds_rows(run);
-    loading->counts = counts;
-    const int64 rows = read_rows(loading, limit);
-    const bool all = rows < limit;
-    finish_rows(loading);
+    bool all;
+    const int64 rows = read_rows(run, limit, counts, &all);
+    if (rows > 0)
+        run->work->finish();
     const Skipped skipped = run->cursor->skipped();
     if (!run->run_id && skipped.duplicates + skipped.too_late > 0)
         run->run_id = new_run_id();
@@ -447,7 +261,7 @@ static bool has_news(const RunCounts *counts) {
 static BatchEnd work_batch(Run *run) {
     PushActiveSnapshot(GetTransactionSnapshot());
     const OwnerScope owner = enter_owner(run->pipeline, run->atomic);
-    const bool first = !run->plan;
+    const bool first = !run->planned_well;
     plan_run(run);
     const bool any = run->cursor->look();
     // The order is what makes it safe: first the cursor looks, then a new snapshot to read by.
@@ -475,7 +289,7 @@ static BatchEnd work_batch(Run *run) {
 
 static void start_batch(Run *run) {
     MemoryContextReset(run->batch);
-    MemoryContextReset(run->document);
+    MemoryContextReset(run->row);
     MemoryContextSwitchTo(run->batch);
 }
 
@@ -523,7 +337,7 @@ static void start_over(Run *run) {
     run->pipeline = find_pipeline(run->pipeline->name); // the mapping may have grown
     open_cursor(run);
     PopActiveSnapshot();
-    run->plan = NULL;
+    run->planned_well = false;
     MemoryContextSwitchTo(run->memory);
 }
 
@@ -554,9 +368,7 @@ static bool attempt_batch(Run *run, BatchEnd *result, bool last) {
         MemoryContextSwitchTo(run->memory);
         CurrentResourceOwner = resources;
         run->counts = counts;
-        const bool vague = !run->precise && !holds_rows(run) && has_keys(run) && is_document_error(error);
-        done = last || !run->plan || !(vague || is_race(run->plan, error));
-        run->precise = run->precise || vague;
+        done = !run->planned_well || !run->work->again(error, last);
         if (done) {
             run->run_id = run_id;
             record_failure(run, error);
@@ -570,10 +382,11 @@ static bool attempt_batch(Run *run, BatchEnd *result, bool last) {
 }
 
 static BatchEnd guarded_batch(Run *run) {
+    constexpr int most_attempts = 5;
     BatchEnd end;
-    for (int attempt = 1; !attempt_batch(run, &end, attempt == most_races); attempt++)
+    for (int attempt = 1; !attempt_batch(run, &end, attempt == most_attempts); attempt++)
         start_over(run);
-    run->precise = false; // the next one is fast again
+    run->work->committed();
     return end;
 }
 
@@ -710,6 +523,7 @@ static void reload(Run *run, const char *name) {
         run->pipeline = find_pipeline(name);
         open_cursor(run);
         PopActiveSnapshot();
+        run->work = make_work(run);
         if (run->pipeline->id != id)
             ereport(ERROR,
                     (errcode(ERRCODE_OBJECT_IN_USE), errmsg("pipeline \"%s\" was replaced while the run started", name),
@@ -744,10 +558,9 @@ RunResult run_pipeline(const char *name, const RunOptions *options, bool atomic)
     run->memory = memory;
     run->planned = AllocSetContextCreate(memory, "sluice plan", ALLOCSET_DEFAULT_SIZES);
     run->batch = AllocSetContextCreate(memory, "sluice batch", ALLOCSET_DEFAULT_SIZES);
-    run->document = AllocSetContextCreate(memory, "sluice rows of a document", ALLOCSET_DEFAULT_SIZES);
+    run->row = AllocSetContextCreate(memory, "sluice row", ALLOCSET_DEFAULT_SIZES);
     run->atomic = atomic;
     run->options = *options;
-    run->rows_at_once = most_rows_at_once;
     run->started_at = run->shown_at = GetCurrentTimestamp();
     name = pstrdup(name);
     if (start_run(run, name)) {

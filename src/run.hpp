@@ -12,6 +12,11 @@ struct RunOptions {
     bool retry; // the rejects instead of the source
 };
 
+// What the batches of a run did.
+struct RunCounts {
+    int64 batches, source_rows, inserted, updated, deleted, nulled, duplicates, too_late, rejected, retried;
+};
+
 struct RunResult {
     int64 run_id, source_rows, inserted, updated, deleted, duplicates, too_late, rejected;
 };

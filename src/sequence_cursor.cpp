@@ -219,7 +219,8 @@ private:
     SequencePosition position_; // as it is stored
     SequencePosition next_;     // as this batch will store it
     SequenceSample sample_;
-    bool opened_, leaves_changed_;
+    bool leaves_changed_;
+    int64 left_; // of the stretch that is read: rows it may still have
     Oid source_, sequence_;
     SourceReader *reader_;
     SourceReader *numbers_; // without the documents
@@ -257,7 +258,7 @@ void SequenceCursor::prepare(Relation source, const SourceColumns *columns) {
     const char *statement =
         psprintf("SELECT s.%s::pg_catalog.int8, %s FROM %s s WHERE s.%s OPERATOR(pg_catalog.>) $1 "
                  "AND s.%s OPERATOR(pg_catalog.<=) $2 ORDER BY s.%s FETCH FIRST ($3) ROWS WITH TIES",
-                 order, column_list(source, columns), relation_name(source_), order, order, order);
+                 order, column_list(columns), relation_name(source_), order, order, order);
     Oid types[] = {INT8OID, INT8OID, INT8OID};
     reader_ = prepare_reader(statement, lengthof(types), types, columns, indexed);
     const char *numbers =
@@ -290,7 +291,7 @@ bool SequenceCursor::look() {
     next_.home = this_home();
     if (sample_.own)
         look_at_own_rows();
-    opened_ = false;
+    left_ = 0;
     const bool any = sample_.safe > position_.position;
     if (!any)
         note_foreign_numbers();
@@ -298,10 +299,10 @@ bool SequenceCursor::look() {
 }
 
 bool SequenceCursor::open(int64 rows) {
-    if (opened_)
+    if (left_ > 0) // the last stretch was not filled
         return false;
-    opened_ = true;
-    Datum parameters[] = {Int64GetDatum(position_.position), Int64GetDatum(sample_.safe), Int64GetDatum(rows)};
+    left_ = rows;
+    Datum parameters[] = {Int64GetDatum(next_.position), Int64GetDatum(sample_.safe), Int64GetDatum(rows)};
     open_reader(reader_, parameters);
     return true;
 }
@@ -310,6 +311,7 @@ bool SequenceCursor::read(SourceRow *row) {
     if (!read_row(reader_, row))
         return false;
     next_.position = DatumGetInt64(row->order);
+    left_--;
     return true;
 }
 

@@ -28,14 +28,25 @@ static void free_reader_plan(void *argument) {
     reader->plan = NULL;
 }
 
-char *column_list(Relation source, const SourceColumns *columns) {
+static const char *column_sql(const char *name) { return psprintf("s.%s", quote_identifier(name)); }
+
+SourceColumns document_columns(Relation source, const char *document, const AttrNumber *numbers, int count) {
+    const char **others = static_cast<const char **>(palloc(sizeof(char *) * (count + 1)));
+    for (int i = 0; i < count; i++)
+        others[i] = column_sql(NameStr(TupleDescAttr(RelationGetDescr(source), numbers[i] - 1)->attname));
+    return SourceColumns{column_sql(document), get_attnum(RelationGetRelid(source), document), others, numbers, count};
+}
+
+SourceColumns row_columns(const char *content, const char *const *expressions, int count) {
+    return SourceColumns{content, 0, expressions, NULL, count};
+}
+
+char *column_list(const SourceColumns *columns) {
     StringInfoData list;
     initStringInfo(&list);
-    appendStringInfo(&list, "s.%s", quote_identifier(columns->document));
-    for (int i = 0; i < columns->count; i++) {
-        Form_pg_attribute column = TupleDescAttr(RelationGetDescr(source), columns->others[i] - 1);
-        appendStringInfo(&list, ", s.%s", quote_identifier(NameStr(column->attname)));
-    }
+    appendStringInfoString(&list, columns->document ? columns->document : "NULL::pg_catalog.text");
+    for (int i = 0; i < columns->count; i++)
+        appendStringInfo(&list, ", %s", columns->others[i]);
     return list.data;
 }
 

@@ -7,12 +7,19 @@
 
 namespace sluice {
 
-// What a run wants to read of each source row.
+// What a run wants to read of each source row, as SQL over the source as s.
 struct SourceColumns {
-    const char *document;
-    const AttrNumber *others; // for #source.column
+    const char *document; // the document; of rows that are none their content, where the cursor goes by it, else NULL
+    AttrNumber column;    // in which the document stands; 0: it is the row itself that is read
+    const char *const *others; // what else
+    const AttrNumber *numbers; // of columns among the others; NULL: they may be any expressions
     int count;
 };
+
+// document_columns asks for a document and for columns beside it; row_columns for expressions over a row, which `content`
+// tells from others (NULL: nobody needs that).
+SourceColumns document_columns(Relation source, const char *document, const AttrNumber *numbers, int count);
+SourceColumns row_columns(const char *content, const char *const *expressions, int count);
 
 struct SourceReader {
     SPIPlanPtr plan; // kept over the batches of a run
@@ -29,7 +36,7 @@ struct SourceReader {
 
 // column_list writes what every reading statement selects behind the order value: the document, then the other columns,
 // of the source as `s`.
-char *column_list(Relation source, const SourceColumns *columns);
+char *column_list(const SourceColumns *columns);
 
 // prepare_reader plans a statement that selects the order value, then column_list, then what the cursor likes.
 // `indexed`: an index gives its order. The plan is freed with CurrentMemoryContext.

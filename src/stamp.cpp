@@ -362,7 +362,7 @@ StampReader *prepare_stamps(Relation source, const char *column, const char *ord
     SourceColumns *kept = static_cast<SourceColumns *>(palloc(sizeof(SourceColumns)));
     *kept = *columns;
     stamps->columns = kept;
-    stamps->selected = column_list(source, columns);
+    stamps->selected = column_list(columns);
     stamps->last = static_cast<Datum *>(palloc(sizeof(Datum) * (stamps->key_count + 1)));
     return stamps;
 }

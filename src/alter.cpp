@@ -1,0 +1,92 @@
+// Altering pipelines.
+#include "postgres.hpp"
+
+#include "catalog.hpp"
+#include "create.hpp"
+#include "create_shred.hpp"
+#include "cursor.hpp"
+#include "order.hpp"
+#include "pipeline.hpp"
+#include "rights.hpp"
+
+namespace sluice {
+
+// check_new_lookback checks what only a hash cursor has, against its order.
+static void check_new_lookback(const Pipeline *pipeline, const char *lookback) {
+    if (strcmp(pipeline->cursor, "hash") != 0)
+        argument_error(lookback ? "lookback" : "recheck",
+                       psprintf("is for cursor \"hash\", not for \"%s\"", pipeline->cursor), NULL);
+    if (!lookback)
+        return;
+    const OwnerScope owner = switch_to_owner(pipeline);
+    Relation source = relation_open(pipeline_source(pipeline), AccessShareLock);
+    Order order = read_order(source, pipeline->order_by);
+    check_lookback(&order, lookback);
+    relation_close(source, AccessShareLock);
+    switch_back(&owner);
+}
+
+// refuse_for_kind refuses what only a shred has.
+static void refuse_for_kind(const Pipeline *pipeline, FunctionCallInfo fcinfo, int number, const char *argument) {
+    if (!PG_ARGISNULL(number) && strcmp(pipeline->kind, "shred") != 0)
+        argument_error(argument, psprintf("is for pipelines of kind \"shred\", not of kind \"%s\"", pipeline->kind),
+                       NULL);
+}
+
+static void alter_pipeline(FunctionCallInfo fcinfo) {
+    enum { name, mapping, unknown, lookback, recheck, batch_size, on_error, max_rejects };
+    if (PG_ARGISNULL(name))
+        argument_error("name", "must not be null", NULL);
+    check_batch_size(fcinfo, batch_size);
+    const Pipeline *pipeline = find_pipeline(text_argument(fcinfo, name));
+    const Interval *new_recheck = recheck_argument(fcinfo, recheck);
+    refuse_for_kind(pipeline, fcinfo, mapping, "mapping");
+    refuse_for_kind(pipeline, fcinfo, unknown, "unknown");
+    if (!PG_ARGISNULL(mapping) || !PG_ARGISNULL(unknown))
+        check_new_mapping(pipeline, PG_ARGISNULL(mapping) ? pipeline->mapping : text_argument(fcinfo, mapping),
+                          PG_ARGISNULL(unknown) ? pipeline->unknown : check_unknown(text_argument(fcinfo, unknown)));
+    if (!PG_ARGISNULL(lookback) || new_recheck)
+        check_new_lookback(pipeline, text_argument(fcinfo, lookback));
+    Parameters parameters{};
+    add_int(&parameters, pipeline->id);
+    add_text(&parameters, text_argument(fcinfo, mapping));
+    add_text(&parameters, text_argument(fcinfo, lookback));
+    if (new_recheck)
+        add_value(&parameters, INTERVALOID, IntervalPGetDatum(new_recheck));
+    else
+        add_null(&parameters, INTERVALOID);
+    if (PG_ARGISNULL(batch_size))
+        add_null(&parameters, INT8OID);
+    else
+        add_int(&parameters, PG_GETARG_INT32(batch_size));
+    add_text(&parameters, check_unknown(text_argument(fcinfo, unknown)));
+    add_text(&parameters, check_on_error(text_argument(fcinfo, on_error)));
+    const int64 most = max_rejects_argument(fcinfo, max_rejects);
+    if (most >= 0)
+        add_int(&parameters, most);
+    else
+        add_null(&parameters, INT8OID);
+    catalog_execute(
+        "UPDATE sluice.pipeline SET mapping = coalesce($2::json, mapping), lookback = coalesce($3, lookback), "
+        "recheck = coalesce($4, recheck), batch_size = coalesce($5::int, batch_size), "
+        "\"unknown\" = coalesce($6, \"unknown\"), on_error = coalesce($7, on_error), "
+        "max_rejects = coalesce($8, max_rejects) "
+        "WHERE pipeline_id = $1::int",
+        &parameters);
+}
+
+} // namespace sluice
+
+using namespace sluice;
+
+extern "C" {
+
+PG_FUNCTION_INFO_V1(sluice_alter_pipeline);
+Datum sluice_alter_pipeline(PG_FUNCTION_ARGS) {
+    SPI_connect();
+    alter_pipeline(fcinfo);
+    SPI_finish();
+    PG_RETURN_VOID();
+}
+
+} // extern "C"

@@ -1,0 +1,58 @@
+// Work: what a pipeline does with the rows of its source. Each kind has a room of its own (shred_work, merge_work); the run
+// sees only this, and a Work sees of the run only its Job.
+//
+// A run plans (again when a relation changed), and does batch after batch: begin, take row by row until the batch is full or
+// the source has no more, finish. A batch that failed is rolled back as a whole; `again` says whether another attempt makes
+// sense.
+#pragma once
+
+#include "postgres.hpp"
+
+#include "cursor.hpp"
+#include "pipeline.hpp"
+#include "run.hpp"
+#include "source.hpp"
+
+namespace sluice {
+
+// What a run and its work share.
+struct Job {
+    Pipeline *pipeline;
+    RunOptions options;
+    bool atomic;  // in the caller's transaction
+    int64 run_id; // 0 until there is something to do
+    Oid source;
+    Cursor *cursor;
+    // of the run; of the plan, good as long as no relation changes; of the batch; of the row, the work's to reset
+    MemoryContext memory, planned, batch, row;
+};
+
+class Work {
+public:
+    // plan ties the definition to its relations as they are now, in CurrentMemoryContext, and tells what it wants to read.
+    virtual SourceColumns plan(Relation source) = 0;
+    // lock takes the locks that writing takes.
+    virtual void lock() = 0;
+    // batch_size is how many source rows a batch has, unless somebody said otherwise; 0: until it is full.
+    virtual int64 batch_size() = 0;
+    virtual bool is_full() { return false; }
+    // begin is called when there is a first row; counts are those of the run, to add to.
+    virtual void begin(RunCounts *counts) = 0;
+    virtual void take(const SourceRow *row) = 0;
+    virtual void finish() = 0;
+    // again tells whether a batch that failed with this error may be done again, and what to do otherwise then; `last`: it
+    // was tried often enough.
+    virtual bool again(const ErrorData *error, bool last) = 0;
+    virtual void committed() {} // after a batch that did not fail
+};
+
+// make_work makes what the kind of the pipeline needs; it lives in CurrentMemoryContext.
+Work *make_work(Job *job);
+
+// rejects_rows tells whether rows that do not fit are set aside.
+bool rejects_rows(const Job *job);
+
+// check_max_rejects ends a run that rejects more rows than the pipeline says; `place` and `message` tell of the last one.
+void check_max_rejects(const Job *job, int64 rejected, const char *place, const char *message);
+
+} // namespace sluice
