@@ -15,7 +15,7 @@ MODULE_big := sluice
 VERSION := $(shell sed -n "s/^default_version *= *'\(.*\)'.*/\1/p" sluice.control 2>/dev/null)
 
 # The C++ sources, src/NAME.cpp: what others stand on comes first.
-ROOMS := bridge names naming catalog json_text value path mapping mapping_text document content coercion convert format foreign_key \
+ROOMS := bridge names naming catalog json_text value path mapping mapping_text facts_mapping document content coercion convert format foreign_key \
 	leaf_buffer keyed settle replaced writer sequence seen arrival leaves source expression order stamp work_list arrival_index ledger compare \
 	shape dictionary coverage infer ddl key_plan shred_plan shred sample grow cursor sequence_cursor snapshot_cursor \
 	hash_cursor pipeline rights signed retention chunk reject shred_work work preview create create_shred create_retention alter position rewind add_arrival infer_entry run entry module
