@@ -52,6 +52,35 @@ Datum opposite(Oid type, Datum amount) {
     elog(ERROR, "amounts of type %s have no sign", format_type_be(type));
 }
 
+static Datum sum_of_money(Datum one, Datum other) {
+    int64 result;
+    if (pg_add_s64_overflow(DatumGetInt64(one), DatumGetInt64(other), &result))
+        ereport(ERROR, (errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE), errmsg("money out of range")));
+    return Int64GetDatum(result);
+}
+
+Datum sum_of(Oid type, Datum one, Datum other) {
+    switch (type) {
+    case INT2OID:
+        return DirectFunctionCall2(int2pl, one, other);
+    case INT4OID:
+        return DirectFunctionCall2(int4pl, one, other);
+    case INT8OID:
+        return DirectFunctionCall2(int8pl, one, other);
+    case FLOAT4OID:
+        return DirectFunctionCall2(float4pl, one, other);
+    case FLOAT8OID:
+        return DirectFunctionCall2(float8pl, one, other);
+    case NUMERICOID:
+        return DirectFunctionCall2(numeric_add, one, other);
+    case INTERVALOID:
+        return DirectFunctionCall2(interval_pl, one, other);
+    case MONEYOID:
+        return sum_of_money(one, other);
+    }
+    elog(ERROR, "amounts of type %s have no sum", format_type_be(type));
+}
+
 // A Word is a text that lies somewhere.
 struct Word {
     const char *text;
