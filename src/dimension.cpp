@@ -269,17 +269,20 @@ void adopt_history(const Dimension *dimension) {
 
 struct Surrogates {
     Datum *values;
+    int64 found;
     bool by_value;
     int16 length;
 };
 
 static void see_surrogate(void *context, HeapTuple row, TupleDesc type) {
-    const Surrogates *surrogates = static_cast<const Surrogates *>(context);
+    Surrogates *surrogates = static_cast<Surrogates *>(context);
     bool number_null, is_null;
     const int64 number = DatumGetInt64(heap_getattr(row, 1, type, &number_null));
     const Datum value = heap_getattr(row, 2, type, &is_null);
-    if (!is_null)
-        surrogates->values[number] = datumCopy(value, surrogates->by_value, surrogates->length);
+    if (is_null)
+        return;
+    surrogates->values[number] = datumCopy(value, surrogates->by_value, surrogates->length);
+    surrogates->found++;
 }
 
 static const char *surrogate_query(const Dimension *dimension) {
@@ -290,9 +293,15 @@ static const char *surrogate_query(const Dimension *dimension) {
 }
 
 static void read_surrogates(const Dimension *dimension, Stage *stage, Datum *values) {
-    Surrogates surrogates{values, false, 0};
+    Surrogates surrogates{values, 0, false, 0};
+    const int64 wanted = tuplestore_tuple_count(stage->rows);
     get_typlenbyval(dimension->surrogate_type, &surrogates.length, &surrogates.by_value);
     scan_on_stages(surrogate_query(dimension), &stage, 1, see_surrogate, &surrogates);
+    if (surrogates.found != wanted)
+        ereport(ERROR, (errcode(ERRCODE_INTEGRITY_CONSTRAINT_VIOLATION),
+                        errmsg("%s has \"%s\" for " INT64_FORMAT " of " INT64_FORMAT " rows of the batch",
+                               relation_name(dimension->relation), dimension->surrogate, surrogates.found, wanted),
+                        errhint("Look for triggers that suppress or change its rows, and for versions that overlap.")));
 }
 
 // ---- the whole

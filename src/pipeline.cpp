@@ -3,6 +3,7 @@
 
 #include "catalog.hpp"
 #include "ledger.hpp"
+#include "newest.hpp"
 #include "run.hpp"
 
 namespace sluice {
@@ -334,6 +335,7 @@ Datum sluice_drop_pipeline(PG_FUNCTION_ARGS) {
     catalog_execute("DELETE FROM sluice.pipeline WHERE pipeline_id = $1::int", &parameters);
     const Parameters none{};
     drop_ledger(pipeline->id);
+    drop_newest(pipeline->id);
     delete_leftovers();
     catalog_execute(psprintf("DROP TYPE sluice.%s", anchor_name(pipeline->id)), &none);
     SPI_finish();

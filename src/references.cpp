@@ -31,8 +31,9 @@ static const char *reference_query(const ForeignKeyCacheInfo *key) {
                          quote_identifier(get_attname(key->confrelid, key->confkey[i], false)),
                          operator_sql(key->conpfeqop[i]), i + 1);
     const bool partitioned = get_rel_relkind(key->confrelid) == RELKIND_PARTITIONED_TABLE;
-    return psprintf("SELECT pg_catalog.count(*) FROM (SELECT 1 FROM sluice_rows k JOIN %s%s p ON %s FOR KEY SHARE OF p) found",
-                    partitioned ? "" : "ONLY ", relation_name(key->confrelid), condition.data);
+    return psprintf(
+        "SELECT pg_catalog.count(*) FROM (SELECT 1 FROM sluice_rows k JOIN %s%s p ON %s FOR KEY SHARE OF p) found",
+        partitioned ? "" : "ONLY ", relation_name(key->confrelid), condition.data);
 }
 
 // is_tractable tells whether the constraint is plain, and its columns can be told apart in memory.
@@ -41,8 +42,8 @@ static bool is_tractable(const ForeignKeyCacheInfo *key, Relation relation, cons
         return false;
     for (int i = 0; i < key->nkeys; i++) {
         Form_pg_attribute column = TupleDescAttr(RelationGetDescr(relation), key->conkey[i] - 1);
-        const TypeCacheEntry *type =
-            lookup_type_cache(getBaseType(column->atttypid), TYPECACHE_HASH_PROC | TYPECACHE_EQ_OPR | TYPECACHE_CMP_PROC);
+        const TypeCacheEntry *type = lookup_type_cache(getBaseType(column->atttypid),
+                                                       TYPECACHE_HASH_PROC | TYPECACHE_EQ_OPR | TYPECACHE_CMP_PROC);
         if (!bms_is_member(key->conkey[i], written) || !OidIsValid(type->hash_proc) || !OidIsValid(type->eq_opr) ||
             !OidIsValid(type->cmp_proc))
             return false;
@@ -122,7 +123,8 @@ static bool is_confirmed(const Reference *reference) {
     const Tally *keys = reference->keys;
     Stage *stage = make_stage("sluice_rows", reference->count);
     for (int i = 0; i < reference->count; i++)
-        describe_stage_column(stage, i + 1, psprintf("k%d", i + 1), reference->types[i], -1, reference->tally[i].collation);
+        describe_stage_column(stage, i + 1, psprintf("k%d", i + 1), reference->types[i], -1,
+                              reference->tally[i].collation);
     for (int64 i = 0; i < keys->group_count; i++)
         put_on_stage(stage, keys->groups[i]->values, keys->groups[i]->nulls);
     const bool all = keys->group_count == 0 || count_referenced(reference, stage) == keys->group_count;
