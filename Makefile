@@ -18,7 +18,9 @@ VERSION := $(shell sed -n "s/^default_version *= *'\(.*\)'.*/\1/p" sluice.contro
 ROOMS := bridge names naming catalog json_text value path mapping mapping_text facts_mapping document content coercion convert format foreign_key \
 	leaf_buffer keyed settle replaced writer sequence seen arrival leaves source expression order stamp work_list arrival_index ledger compare \
 	shape dictionary coverage infer ddl key_plan shred_plan shred sample grow cursor sequence_cursor snapshot_cursor \
-	hash_cursor pipeline rights signed tally stage calendar key newest facts_plan dimension references facts_row facts_write facts_definition retention chunk reject shred_work facts_work work preview create create_shred create_facts create_retention alter position rewind add_arrival infer_entry run entry module
+	hash_cursor pipeline rights signed tally stage calendar key newest facts_plan dimension references facts_row facts_write \
+	facts_definition retention chunk reject shred_work facts_work work preview create create_shred create_facts create_retention \
+	alter position rewind add_arrival infer_entry run entry module
 
 # The pieces of the install script, src/NAME.sql, in the order in which they run.
 SQL_PIECES := catalog format content pipeline arrival infer shred run position status reject grow signed facts retention
@@ -27,7 +29,7 @@ SQL_PIECES := catalog format content pipeline arrival infer shred run position s
 # test/check fails when a file is there that its list does not name.
 REGRESS := \
 	shred path types value format content mapping infer target error reject unknown preview writer key foreign_key pipeline \
-	snapshot hash arrival position rights signed tally stage calendar key newest facts_plan dimension references facts_row facts_write facts_definition retention comments
+	snapshot hash arrival position rights signed facts retention comments
 
 ISOLATION := foreign_key key run sequence sequence_orders sequence_partition sequence_prepared snapshot hash hash_arrival hash_stamp
 
