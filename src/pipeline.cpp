@@ -3,6 +3,7 @@
 
 #include "catalog.hpp"
 #include "ledger.hpp"
+#include "merge_state.hpp"
 #include "run.hpp"
 
 namespace sluice {
@@ -72,7 +73,7 @@ static Pipeline *load_pipeline(CatalogStatement *statement, const char *conditio
                  "p.date_style, p.interval_style, "
                  "p.search_path, p.cursor, p.lookback, (p.duplicates = 'keep')::int::bigint, "
                  "extract(epoch FROM p.recheck)::bigint, p.\"unknown\", (p.on_error = 'reject')::int::bigint, "
-                 "p.max_rejects, p.content_columns FROM sluice.pipeline p WHERE %s",
+                 "p.max_rejects, p.content_columns, p.slots FROM sluice.pipeline p WHERE %s",
                  condition),
         parameters);
     bool is_null;
@@ -110,6 +111,7 @@ static Pipeline *load_pipeline(CatalogStatement *statement, const char *conditio
     if (is_null)
         pipeline->max_rejects = -1;
     pipeline->content_columns = result_names(0, 24);
+    pipeline->slots = result_names(0, 25);
     free_result();
     return pipeline;
 }
@@ -334,6 +336,7 @@ Datum sluice_drop_pipeline(PG_FUNCTION_ARGS) {
     catalog_execute("DELETE FROM sluice.pipeline WHERE pipeline_id = $1::int", &parameters);
     const Parameters none{};
     drop_ledger(pipeline->id);
+    drop_merge_states(pipeline->id);
     delete_leftovers();
     catalog_execute(psprintf("DROP TYPE sluice.%s", anchor_name(pipeline->id)), &none);
     SPI_finish();
