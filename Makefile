@@ -15,20 +15,21 @@ MODULE_big := sluice
 VERSION := $(shell sed -n "s/^default_version *= *'\(.*\)'.*/\1/p" sluice.control 2>/dev/null)
 
 # The C++ sources, src/NAME.cpp: what others stand on comes first.
-ROOMS := bridge names naming catalog json_text value path mapping mapping_text facts_mapping document content coercion convert format foreign_key \
+ROOMS := bridge names naming catalog json_text value path mapping mapping_text document content coercion convert format foreign_key \
 	leaf_buffer keyed settle replaced writer sequence seen arrival leaves source expression order stamp work_list arrival_index ledger compare \
-	shape dictionary coverage infer ddl key_plan shred_plan shred sample grow cursor sequence_cursor snapshot_cursor \
-	hash_cursor pipeline rights signed tally stage calendar key newest facts_plan dimension references facts_row facts_write \
-	facts_definition retention chunk reject shred_work facts_work work preview create create_shred create_facts create_retention \
-	alter position rewind add_arrival infer_entry run entry module
+	shape dictionary coverage infer ddl key key_plan shred_plan shred sample grow cursor sequence_cursor snapshot_cursor \
+	hash_cursor pipeline rights chunk reject shred_work moment merge_definition merge_plan fold merge_state merge_row merge_delete merge_write merge_work \
+	signed tally stage calendar facts_mapping newest facts_plan dimension references facts_row facts_write facts_definition facts_work \
+	work preview create create_shred create_merge create_facts retention create_retention alter position rewind add_arrival infer_entry \
+	run entry module
 
 # The pieces of the install script, src/NAME.sql, in the order in which they run.
-SQL_PIECES := catalog format content pipeline arrival infer shred run position status reject grow signed facts retention
+SQL_PIECES := catalog format content pipeline arrival infer shred merge run position status reject grow signed facts retention
 
 # The tests: sql/NAME.sql with expected/NAME.out, test/isolation/specs/NAME.spec with test/isolation/expected/NAME.out.
 # test/check fails when a file is there that its list does not name.
 REGRESS := \
-	shred path types value format content mapping infer target error reject unknown preview writer key foreign_key pipeline \
+	merge shred path types value format content mapping infer target error reject unknown preview writer key foreign_key pipeline \
 	snapshot hash arrival position rights signed facts retention comments
 
 ISOLATION := foreign_key key run sequence sequence_orders sequence_partition sequence_prepared snapshot hash hash_arrival hash_stamp

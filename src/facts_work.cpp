@@ -17,14 +17,13 @@
 #include "facts_row.hpp"
 #include "facts_write.hpp"
 #include "key.hpp"
+#include "merge_work.hpp"
 #include "names.hpp"
 #include "newest.hpp"
 #include "reject.hpp"
 #include "stage.hpp"
 
 namespace sluice {
-
-int fold_memory = 256 * 1024;
 
 class FactsWork final : public Work {
 public:

@@ -72,11 +72,10 @@ bool is_key_race(const ErrorData *error, const Oid *indexes, int count) {
 
 void missing_key_index(const char *place, Relation relation, const char *columns) {
     const char *name = relation_name(RelationGetRelid(relation));
-    ereport(ERROR,
-            (errcode(ERRCODE_INVALID_COLUMN_REFERENCE),
-             errmsg("%s: %s has no unique index over (%s)", place, name, columns),
-             errdetail("It must be a plain one: of just these columns, without condition, not deferrable."),
-             errhint("CREATE UNIQUE INDEX ON %s (%s);", name, columns)));
+    ereport(ERROR, (errcode(ERRCODE_INVALID_COLUMN_REFERENCE),
+                    errmsg("%s: %s has no unique index over (%s)", place, name, columns),
+                    errdetail("It must be a plain one: of just these columns, without condition, not deferrable."),
+                    errhint("CREATE UNIQUE INDEX ON %s (%s);", name, columns)));
     pg_unreachable();
 }
 

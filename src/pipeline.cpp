@@ -3,6 +3,7 @@
 
 #include "catalog.hpp"
 #include "ledger.hpp"
+#include "merge_state.hpp"
 #include "newest.hpp"
 #include "run.hpp"
 
@@ -73,7 +74,7 @@ static Pipeline *load_pipeline(CatalogStatement *statement, const char *conditio
                  "p.date_style, p.interval_style, "
                  "p.search_path, p.cursor, p.lookback, (p.duplicates = 'keep')::int::bigint, "
                  "extract(epoch FROM p.recheck)::bigint, p.\"unknown\", (p.on_error = 'reject')::int::bigint, "
-                 "p.max_rejects, p.content_columns FROM sluice.pipeline p WHERE %s",
+                 "p.max_rejects, p.content_columns, p.slots FROM sluice.pipeline p WHERE %s",
                  condition),
         parameters);
     bool is_null;
@@ -111,6 +112,7 @@ static Pipeline *load_pipeline(CatalogStatement *statement, const char *conditio
     if (is_null)
         pipeline->max_rejects = -1;
     pipeline->content_columns = result_names(0, 24);
+    pipeline->slots = result_names(0, 25);
     free_result();
     return pipeline;
 }
@@ -336,6 +338,7 @@ Datum sluice_drop_pipeline(PG_FUNCTION_ARGS) {
     const Parameters none{};
     drop_ledger(pipeline->id);
     drop_newest(pipeline->id);
+    drop_merge_states(pipeline->id);
     delete_leftovers();
     catalog_execute(psprintf("DROP TYPE sluice.%s", anchor_name(pipeline->id)), &none);
     SPI_finish();

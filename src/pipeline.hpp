@@ -16,6 +16,7 @@ struct Pipeline {
     const char *document;  // NULL: rows are read as they are
     List *content_columns; // of rows that are read as they are: by which columns (names) the hash cursor knows them
     const char *mapping;   // the definition: of a shred its mapping
+    List *slots;           // of a merge: what each number among a key's times stands for
     const char *cursor;
     const char *order_by; // NULL: none
     const char *lookback; // NULL: without limit

@@ -121,6 +121,8 @@ static Witness make_witness(const MappedTable *table, const MappedColumn *column
 
 static Witness find_witness(const Pipeline *pipeline, Relation source) {
     const bool by_hash = strcmp(pipeline->cursor, "hash") == 0;
+    if (strcmp(pipeline->kind, "shred") != 0)
+        return Witness{};
     const Mapping *mapping = read_mapping(pipeline->mapping, strlen(pipeline->mapping));
     if (by_hash && pipeline->keeps_duplicates)
         return Witness{};

@@ -106,6 +106,9 @@ static void open_loader(Preview *preview, Relation source, ShredPlan *plan, Curs
 
 static void show_rows(Preview *preview, int64 count) {
     const Pipeline *pipeline = preview->pipeline;
+    if (strcmp(pipeline->kind, "shred") != 0)
+        ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+                        errmsg("pipelines of kind \"%s\" have no preview", pipeline->kind)));
     Cursor *cursor = make_cursor(pipeline, CurrentMemoryContext);
     (void)enter_owner(pipeline, true); // until the subtransaction is rolled back
     Relation source = relation_open(pipeline_source(pipeline), AccessShareLock);

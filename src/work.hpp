@@ -46,8 +46,6 @@ public:
     virtual void committed() {} // after a batch that did not fail
 };
 
-extern int fold_memory; // the setting sluice.fold_memory, in kB
-
 // make_work makes what the kind of the pipeline needs; it lives in CurrentMemoryContext.
 Work *make_work(Job *job);
 
