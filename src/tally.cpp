@@ -22,7 +22,6 @@ namespace sluice {
 
 static bool is_plain(Oid type) {
     switch (type) {
-    case BOOLOID:
     case INT2OID:
     case INT4OID:
     case INT8OID:
@@ -272,11 +271,39 @@ void tally_known(Tally *tally, TallyGroup *group, const Datum *known, const bool
 
 // ---- their order
 
-static int compare_groups(const void *left, const void *right, void *context) {
+// A Place sorts a group by a number first, as far as its key begins with one: comparing two groups costs two cache misses.
+struct Place {
+    int64 number;
+    TallyGroup *group;
+};
+
+// number_of gives a number that sorts like a value; 0 for types that have none.
+static int64 number_of(const TallyColumn *column, Datum value) {
+    switch (column->type) {
+    case INT2OID:
+        return DatumGetInt16(value);
+    case INT4OID:
+    case DATEOID:
+        return DatumGetInt32(value);
+    case INT8OID:
+    case TIMESTAMPOID:
+    case TIMESTAMPTZOID:
+        return DatumGetInt64(value);
+    }
+    return 0;
+}
+
+static int compare_places(const void *left, const void *right, void *context) {
     const Tally *tally = static_cast<const Tally *>(context);
-    const TallyGroup *a = *static_cast<TallyGroup *const *>(left), *b = *static_cast<TallyGroup *const *>(right);
+    const Place *a = static_cast<const Place *>(left), *b = static_cast<const Place *>(right);
+    if (a->number != b->number)
+        return a->number < b->number ? -1 : 1;
     for (int i = 0; i < tally->key_count; i++) {
-        const int side = compare_values(&tally->columns[i], a->values[i], b->values[i]);
+        const TallyColumn *column = &tally->columns[i];
+        const int64 one = number_of(column, a->group->values[i]), other = number_of(column, b->group->values[i]);
+        if (one != other)
+            return one < other ? -1 : 1;
+        const int side = column->plain ? 0 : compare_values(column, a->group->values[i], b->group->values[i]);
         if (side != 0)
             return side;
     }
@@ -284,7 +311,14 @@ static int compare_groups(const void *left, const void *right, void *context) {
 }
 
 void sort_groups(Tally *tally) {
-    qsort_arg(tally->groups, tally->group_count, sizeof(TallyGroup *), compare_groups, tally);
+    Place *places =
+        static_cast<Place *>(MemoryContextAllocHuge(tally->memory, sizeof(Place) * (tally->group_count + 1)));
+    for (int64 i = 0; i < tally->group_count; i++)
+        places[i] = Place{number_of(&tally->columns[0], tally->groups[i]->values[0]), tally->groups[i]};
+    qsort_arg(places, tally->group_count, sizeof(Place), compare_places, tally);
+    for (int64 i = 0; i < tally->group_count; i++)
+        tally->groups[i] = places[i].group;
+    pfree(places);
 }
 
 } // namespace sluice

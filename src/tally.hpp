@@ -13,7 +13,7 @@ struct TallyColumn {
     Oid type, collation;
     bool by_value;
     int16 length;
-    bool plain;   // equal values are the same bits
+    bool plain;   // a number: equal values are the same bits
     bool ordered; // else values are compared as texts
     FmgrInfo hash, equal, compare, output;
 };
