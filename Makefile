@@ -19,8 +19,8 @@ ROOMS := bridge names naming catalog json_text value path mapping mapping_text d
 	leaf_buffer keyed settle replaced writer sequence seen arrival leaves source expression order stamp work_list arrival_index ledger compare \
 	shape dictionary coverage infer ddl key key_plan shred_plan shred sample grow cursor sequence_cursor snapshot_cursor \
 	hash_cursor pipeline rights chunk reject shred_work moment merge_definition merge_plan fold merge_state merge_row merge_delete merge_write merge_work \
-	signed tally stage calendar facts_mapping newest facts_plan dimension references facts_row facts_write facts_definition facts_work \
-	work preview create create_shred create_merge create_facts retention create_retention alter position rewind add_arrival infer_entry \
+	signed tally stage calendar facts_mapping newest facts_plan dimension references facts_row facts_write facts_definition \
+	retention retention_table facts_work work preview create create_shred create_merge create_facts create_retention alter position rewind add_arrival infer_entry \
 	run entry module
 
 # The pieces of the install script, src/NAME.sql, in the order in which they run.

@@ -5,6 +5,7 @@
 #include "names.hpp"
 #include "pipeline.hpp"
 #include "retention.hpp"
+#include "retention_table.hpp"
 
 namespace sluice {
 
@@ -60,7 +61,10 @@ static void create_retention(FunctionCallInfo fcinfo) {
     read_arguments(fcinfo, &retention);
     Relation facts = relation_open(retention.facts, AccessShareLock);
     check_retention(&retention, facts);
-    create_view(&retention, facts);
+    if (!PG_ARGISNULL(argument::Materialized) && PG_GETARG_BOOL(argument::Materialized))
+        create_retention_table(&retention, facts);
+    else
+        create_view(&retention, facts);
     relation_close(facts, NoLock);
 }
 

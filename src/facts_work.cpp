@@ -21,6 +21,7 @@
 #include "names.hpp"
 #include "newest.hpp"
 #include "reject.hpp"
+#include "retention_table.hpp"
 #include "stage.hpp"
 
 namespace sluice {
@@ -60,6 +61,7 @@ private:
     Datum *inputs_; // of a row that is read again
     bool *input_nulls_;
     TallyColumn *known_; // the facts' columns when surrogates are known
+    List *retentions_;   // over these facts, that are tables
     // the batch
     RunCounts *counts_;
     MemoryContext memory_; // of the tallies
@@ -95,6 +97,7 @@ SourceColumns FactsWork::plan(Relation source) {
     inputs_ = static_cast<Datum *>(palloc(sizeof(Datum) * (plan->input_count + 1)));
     input_nulls_ = static_cast<bool *>(palloc(sizeof(bool) * (plan->input_count + 1)));
     known_ = plan->surrogates ? columns_with_surrogates(plan) : NULL;
+    retentions_ = find_retention_tables(plan->relation, pipeline->owner);
     plan_ = plan;
     return row_columns(pipeline->content_columns ? content_sql(NULL, pipeline->content_columns) : NULL, plan->inputs,
                        plan->input_count);
@@ -127,6 +130,7 @@ void FactsWork::begin(RunCounts *counts) {
     numbers_ = static_cast<int64 *>(palloc(sizeof(int64) * (plan_->dimension_count + 1)));
     for (int i = 0; i < plan_->dimension_count; i++)
         dimensions_[i] = make_tally(plan_->dimensions[i].tally, plan_->dimensions[i].tally_count, memory_);
+    begin_periods(retentions_, memory_);
 }
 
 bool FactsWork::is_full() { return MemoryContextMemAllocated(memory_, true) > static_cast<Size>(fold_memory) * 1024; }
@@ -303,6 +307,7 @@ void FactsWork::rebuild() {
     row_->at = NULL;
     error_context_stack = &context;
     Stage *stage = stage_touched(plan_, touched_);
+    touch_replaced(retentions_, plan_, stage, is_touched(plan_, "s"));
     scan_on_stages(rebuild_query(), &stage, 1, see_row, this);
     end_stage(stage);
     error_context_stack = context.previous;
@@ -346,6 +351,7 @@ void FactsWork::finish() {
     if (plan_->surrogates)
         find_surrogates();
     WriterCounts counts{};
+    touch_periods(retentions_, plan_, facts_);
     if (touched_)
         replace_facts(target_, facts_, touched_, &counts);
     else
@@ -353,6 +359,7 @@ void FactsWork::finish() {
     counts_->inserted += counts.inserted;
     counts_->updated += counts.updated;
     counts_->deleted += counts.deleted;
+    refresh_periods(retentions_);
     MemoryContextDelete(memory_);
 }
 

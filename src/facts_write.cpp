@@ -258,11 +258,11 @@ static const char *same_grain(const FactsPlan *plan) {
     return condition.data;
 }
 
-static const char *is_touched(const FactsPlan *plan) {
+const char *is_touched(const FactsPlan *plan, const char *facts) {
     StringInfoData condition;
     initStringInfo(&condition);
     for (int i = 0; i < plan->replace_count; i++)
-        appendStringInfo(&condition, "%sd.%s = t.r%d", i ? " AND " : "",
+        appendStringInfo(&condition, "%s%s.%s = t.r%d", i ? " AND " : "", facts,
                          quote_identifier(plan->columns[plan->replace_by[i]].name), i + 1);
     return condition.data;
 }
@@ -282,7 +282,7 @@ static const char *same_fact(const FactsPlan *plan) {
 static const char *delete_statement(const FactsPlan *plan) {
     return psprintf(
         "DELETE FROM %s d USING sluice_touched t WHERE %s AND NOT EXISTS (SELECT FROM sluice_rows n WHERE %s)",
-        relation_name(plan->relation), is_touched(plan), same_fact(plan));
+        relation_name(plan->relation), is_touched(plan, "d"), same_fact(plan));
 }
 
 static const char *missing_query(const FactsPlan *plan) {

@@ -26,6 +26,8 @@ void add_facts(FactsTarget *target, Tally *tally, WriterCounts *counts);
 
 // stage_touched gives the touched values to statements, as sluice_touched (r1, r2 ... in the order of replace_by).
 Stage *stage_touched(const FactsPlan *plan, const Tally *touched);
+// is_touched joins it, as t, to the facts, by their alias.
+const char *is_touched(const FactsPlan *plan, const char *facts);
 
 // replace_facts puts them in the place of all facts of the touched values (a tally of the columns of replace_by).
 void replace_facts(FactsTarget *target, Tally *tally, const Tally *touched, WriterCounts *counts);

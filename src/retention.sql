@@ -15,8 +15,7 @@ CREATE TABLE sluice.retention (
     period        text NOT NULL,
     orders        text,
     refunds       text,
-    time_zone     text NOT NULL,
-    search_path   text NOT NULL
+    time_zone     text NOT NULL
 );
 REVOKE ALL ON sluice.retention FROM PUBLIC;
 COMMENT ON TABLE sluice.retention IS 'retentions that are tables, kept up to date by the pipelines that write their facts';
@@ -30,12 +29,11 @@ COMMENT ON COLUMN sluice.retention.facts_oid IS 'oid of the facts in the databas
 COMMENT ON COLUMN sluice.retention.home IS 'the database (system identifier/oid) in which the oids were taken';
 COMMENT ON COLUMN sluice.retention.customer IS 'column of the facts that tells the customer';
 COMMENT ON COLUMN sluice.retention.amount IS 'column of the facts that is summed as revenue';
-COMMENT ON COLUMN sluice.retention.at IS 'SQL expression over the facts: when a fact was';
+COMMENT ON COLUMN sluice.retention.at IS 'SQL expression over the facts as s: when a fact was; under any search_path';
 COMMENT ON COLUMN sluice.retention.period IS 'day, week, month, quarter or year';
 COMMENT ON COLUMN sluice.retention.orders IS 'column of the facts that counts orders; null: each fact of non-negative amount is one';
 COMMENT ON COLUMN sluice.retention.refunds IS 'column of the facts that counts refunds; null: each fact of negative amount is one';
 COMMENT ON COLUMN sluice.retention.time_zone IS 'TimeZone of its creation: where days begin';
-COMMENT ON COLUMN sluice.retention.search_path IS 'search_path of its creation, by which at is read';
 
 SELECT pg_catalog.pg_extension_config_dump('sluice.retention', '');
 SELECT pg_catalog.pg_extension_config_dump('sluice.retention_retention_id_seq', '');
