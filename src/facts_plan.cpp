@@ -21,6 +21,12 @@ struct Planning {
 
 // ---- what is read
 
+static Expression read_mapped(Relation source, const char *pointer, const char *written) {
+    Expression expression{};
+    at_place(pointer, [&] { expression = read_expression(source, pointer, written); });
+    return expression;
+}
+
 static int add_input(FactsPlan *plan, const char *sql, Oid type) {
     for (int i = 0; i < plan->input_count; i++)
         if (strcmp(plan->inputs[i], sql) == 0)
@@ -55,7 +61,7 @@ static void plan_sign(const Planning *planning) {
     plan->sign = -1;
     if (!mapping->sign_by)
         return;
-    const Expression by = read_expression(planning->source, "/sign/by", mapping->sign_by);
+    const Expression by = read_mapped(planning->source, "/sign/by", mapping->sign_by);
     plan->sign = add_input(plan,
                            psprintf("CASE WHEN %s THEN 0 WHEN %s THEN -1 ELSE 1 END",
                                     listed_sql(by.sql, mapping->ignore), listed_sql(by.sql, mapping->negative)),
@@ -67,7 +73,7 @@ static void plan_time(Planning *planning, const char *newest_by) {
     plan->time = -1;
     if (!newest_by)
         return;
-    const Expression time = read_expression(planning->source, "newest_by", newest_by);
+    const Expression time = read_mapped(planning->source, "newest_by", newest_by);
     plan->time_type = getBaseType(time.type);
     plan->time_collation = time.collation;
     plan->time = add_input(plan, time.sql, time.type);
@@ -113,7 +119,7 @@ static void find_column(FactColumn *column, Relation relation, const char *name,
 
 // plan_expression ties a column to an expression over the source. It gives the expression.
 static Node *plan_expression(const Planning *planning, FactColumn *column, const char *written) {
-    const Expression expression = read_expression(planning->source, column->pointer, written);
+    const Expression expression = read_mapped(planning->source, column->pointer, written);
     if (!plan_coercion(&column->coercion, expression.type, expression.typmod, column->type, column->typmod))
         ereport(ERROR, (errcode(ERRCODE_DATATYPE_MISMATCH),
                         errmsg("%s: column \"%s\" has type %s, but the expression has type %s", column->pointer,
@@ -158,7 +164,7 @@ static void plan_calendar(const Planning *planning, Dimension *dimension, Relati
     if (!any)
         mapping_error(pointer, psprintf("%s has no column of a calendar", relation_name(RelationGetRelid(relation))),
                       "Such as date_actual, day_name, week_of_year, month_actual, quarter_actual, year_actual.");
-    const Expression day = read_expression(planning->source, pointer, dimension->mapped->calendar);
+    const Expression day = read_mapped(planning->source, pointer, dimension->mapped->calendar);
     const Oid type = getBaseType(day.type);
     if (type != DATEOID && type != TIMESTAMPOID && type != TIMESTAMPTZOID)
         mapping_error(pointer, psprintf("the expression has type %s, which is no day", format_type_be(day.type)),

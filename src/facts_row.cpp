@@ -55,7 +55,7 @@ static void read_dimension_row(const FactsPlan *plan, const Dimension *dimension
     int next = 0;
     row->relation = dimension->relation;
     for (int i = 0; i < dimension->count; i++) {
-        row->at = &dimension->columns[i];
+        row->at = NULL;
         if (history && i == dimension->key_count) {
             if (nulls[plan->time])
                 ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("newest_by is null"),
@@ -63,6 +63,7 @@ static void read_dimension_row(const FactsPlan *plan, const Dimension *dimension
             read_time(plan, inputs, nulls, &to->values[next], &to->nulls[next]);
             next++;
         }
+        row->at = &dimension->columns[i];
         read_value(&dimension->columns[i], inputs, nulls, &to->values[next], &to->nulls[next]);
         if (to->nulls[next] && i < dimension->key_count)
             null_error(row->at,

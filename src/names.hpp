@@ -43,7 +43,8 @@ const char *this_home(); // system identifier and database
 RelationReference reference_to(Oid relation);
 Found resolve_reference(const RelationReference *reference, Oid *relation);
 
-// at_place runs a piece of checking; an error it raises gets the place, or the argument, before its message.
+// at_place runs a piece of checking; an error it raises gets the place, or the argument, before its message,
+// unless it has it already.
 template <class Work> void at_place(const char *place, Work work) {
     MemoryContext memory = CurrentMemoryContext;
     PG_TRY();
@@ -52,7 +53,8 @@ template <class Work> void at_place(const char *place, Work work) {
     {
         MemoryContextSwitchTo(memory);
         ErrorData *error = CopyErrorData();
-        if (ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_OPERATOR_INTERVENTION)
+        const bool placed = strncmp(error->message, place, strlen(place)) == 0 && error->message[strlen(place)] == ':';
+        if (placed || ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_OPERATOR_INTERVENTION)
             PG_RE_THROW();
         FlushErrorState();
         ereport(ERROR,
