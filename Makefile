@@ -30,7 +30,7 @@ SQL_PIECES := catalog format content pipeline arrival infer shred merge run posi
 # test/check fails when a file is there that its list does not name.
 REGRESS := \
 	merge shred path types value format content mapping infer target error reject unknown preview writer key foreign_key pipeline \
-	snapshot hash arrival position rights signed facts facts_mapping dimension retention comments
+	snapshot hash arrival position rights signed facts facts_mapping measure dimension retention comments
 
 ISOLATION := foreign_key key run sequence sequence_orders sequence_partition sequence_prepared snapshot hash hash_arrival hash_stamp
 

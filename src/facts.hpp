@@ -25,6 +25,7 @@ struct FactColumn {
     Measure measure;
     bool has_sign;
     Datum one, zero; // of counts
+    Coercion fit;    // of measures: a sum may be more than the column takes
 };
 
 struct Dimension {

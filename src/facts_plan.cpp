@@ -356,6 +356,14 @@ static void plan_count(FactColumn *column) {
     column->zero = constant_of(column, "0");
 }
 
+// plan_fit checks what comes of measures against the length and the constraints of the column; nothing is rounded by it, for
+// sums have no more digits than what they sum.
+static void plan_fit(FactColumn *column) {
+    if (!plan_coercion(&column->fit, getBaseType(column->type), -1, column->type, column->typmod))
+        elog(ERROR, "type %s is not its own", format_type_be(column->type));
+    column->fit.back = NULL;
+}
+
 static void plan_measure(const Planning *planning, Relation relation, const MappedMeasure *measure) {
     FactsPlan *plan = planning->plan;
     FactColumn *column = &plan->columns[plan->count++];
@@ -367,6 +375,7 @@ static void plan_measure(const Planning *planning, Relation relation, const Mapp
         (void)plan_expression(planning, column, measure->expression);
     else
         plan_count(column);
+    plan_fit(column);
     if (column->has_sign && measure->expression && !has_sign(getBaseType(column->type)))
         mapping_error(
             measure->pointer,

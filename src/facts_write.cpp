@@ -21,7 +21,7 @@ static Oid primary_key(Oid table) {
     return index;
 }
 
-FactsTarget *open_facts_target(const FactsPlan *plan, MemoryContext row) {
+FactsTarget *open_facts_target(FactsPlan *plan, MemoryContext row) {
     FactsTarget *target = static_cast<FactsTarget *>(palloc0(sizeof(FactsTarget)));
     target->plan = plan;
     target->row = row;
@@ -45,6 +45,36 @@ static void fill_row(const FactsPlan *plan, const TallyGroup *group, int from, i
         values[plan->columns[i].number - 1] = group->values[i];
         nulls[plan->columns[i].number - 1] = group->nulls[i];
     }
+}
+
+// fill_measures does so with the measures, when they fit.
+static void fill_measures(FactsTarget *target, const TallyGroup *group, Datum *values, bool *nulls) {
+    FactsPlan *plan = target->plan;
+    for (int i = plan->grain_count; i < plan->grain_count + plan->measure_count; i++) {
+        FactColumn *column = target->plan->columns + i;
+        bool is_null = group->nulls[i];
+        target->at = column;
+        values[column->number - 1] =
+            column->fit.there ? coerce_value(&column->fit, group->values[i], &is_null) : group->values[i];
+        nulls[column->number - 1] = is_null;
+    }
+    target->at = NULL;
+}
+
+static void fill_fact(FactsTarget *target, const TallyGroup *group, Datum *values, bool *nulls) {
+    const FactsPlan *plan = target->plan;
+    fill_row(plan, group, 0, plan->grain_count, values, nulls);
+    fill_measures(target, group, values, nulls);
+    fill_row(plan, group, plan->grain_count + plan->measure_count, plan->count, values, nulls);
+}
+
+static void write_context(void *argument) {
+    const FactsTarget *target = static_cast<const FactsTarget *>(argument);
+    const char *table = relation_name(target->plan->relation);
+    if (target->at)
+        errcontext("writing facts, %s, column \"%s\" of %s", target->at->pointer, target->at->name, table);
+    else
+        errcontext("writing facts into %s", table);
 }
 
 // confirm looks up what the facts refer to, but for what may still change: a `last` value that an older one takes the place of
@@ -162,7 +192,8 @@ static void add_fact(FactsTarget *target, Writer *writer, const KnownTime *known
     memcpy(sum->nulls, group->nulls, tally->count);
     if (writer_find(writer, 0, &there))
         add_known(plan, known, tally, sum, &there);
-    fill_row(plan, sum, plan->grain_count, plan->count, row.values, row.nulls);
+    fill_measures(target, sum, row.values, row.nulls);
+    fill_row(plan, sum, plan->grain_count + plan->measure_count, plan->count, row.values, row.nulls);
     (void)writer_put(writer, 0);
 }
 
@@ -196,9 +227,7 @@ static void remember_times(FactsTarget *target, const Tally *tally) {
     (void)writer_finish(writer);
 }
 
-void add_facts(FactsTarget *target, Tally *tally, WriterCounts *counts) {
-    if (tally->group_count == 0)
-        return;
+static void add_all(FactsTarget *target, Tally *tally, WriterCounts *counts) {
     sort_groups(tally);
     KnownTime known = open_known_time(target);
     Writer *writer = open_writer(target, tally, Mode::Upsert);
@@ -301,15 +330,12 @@ static void insert_fact(void *context, HeapTuple row, TupleDesc type) {
     bool is_null;
     const int64 number = DatumGetInt64(heap_getattr(row, 1, type, &is_null));
     const WriterRow to = writer_row(insertion->writer, 0);
-    fill_row(insertion->target->plan, insertion->tally->groups[number], 0, insertion->target->plan->count, to.values,
-             to.nulls);
+    fill_fact(insertion->target, insertion->tally->groups[number], to.values, to.nulls);
     (void)writer_put(insertion->writer, 0);
 }
 
-void replace_facts(FactsTarget *target, Tally *tally, const Tally *touched, WriterCounts *counts) {
+static void replace_all(FactsTarget *target, Tally *tally, const Tally *touched, WriterCounts *counts) {
     const FactsPlan *plan = target->plan;
-    if (touched->group_count == 0)
-        return;
     sort_groups(tally);
     Stage *stages[] = {stage_facts(plan, tally), stage_touched(plan, touched)};
     const uint64 deleted = execute_on_stages(delete_statement(plan), stages, 2, NULL, 0);
@@ -320,6 +346,24 @@ void replace_facts(FactsTarget *target, Tally *tally, const Tally *touched, Writ
     counts->deleted += deleted;
     end_stage(stages[0]);
     end_stage(stages[1]);
+}
+
+// ---- the whole
+
+void add_facts(FactsTarget *target, Tally *tally, WriterCounts *counts) {
+    ErrorContextCallback context{error_context_stack, write_context, target};
+    error_context_stack = &context;
+    if (tally->group_count > 0)
+        add_all(target, tally, counts);
+    error_context_stack = context.previous;
+}
+
+void replace_facts(FactsTarget *target, Tally *tally, const Tally *touched, WriterCounts *counts) {
+    ErrorContextCallback context{error_context_stack, write_context, target};
+    error_context_stack = &context;
+    if (touched->group_count > 0)
+        replace_all(target, tally, touched, counts);
+    error_context_stack = context.previous;
 }
 
 } // namespace sluice

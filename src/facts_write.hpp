@@ -12,14 +12,15 @@ namespace sluice {
 
 // What writing keeps over the batches of a plan.
 struct FactsTarget {
-    const FactsPlan *plan;
+    FactsPlan *plan;
     References *references;
     WriterCache *cache, *newest_cache;
     Oid newest, newest_index; // the table that remembers times, and its key
     MemoryContext row;        // reset for each
+    const FactColumn *at;     // the measure in progress, for error messages
 };
 
-FactsTarget *open_facts_target(const FactsPlan *plan, MemoryContext row);
+FactsTarget *open_facts_target(FactsPlan *plan, MemoryContext row);
 
 // add_facts adds the groups of a tally (without surrogates that are not known yet) to the facts that are there.
 void add_facts(FactsTarget *target, Tally *tally, WriterCounts *counts);
