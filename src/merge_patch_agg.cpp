@@ -4,10 +4,9 @@
 // Rows come in any order, and a patch may come that lies between two others. So patches cannot be melted into one as they
 // come: {"a": null} followed by {"a": {"b": 1}} leaves nothing of an older "a", while a {"a": {"c": 2}} that comes later
 // and lies between them adds a member. The state therefore keeps the patches. But it does not keep those of which nothing
-// is left to see: whenever the patches have doubled, they are folded from the newest to the oldest, and what adds nothing
+// is left to see: whenever their bytes have doubled, they are folded from the newest to the oldest, and what adds nothing
 // to newer ones is dropped (patch_fold.hpp says why nothing can bring it back). Each patch that stays has a place of the
-// document for itself, so the state is bounded by the size of the document with its removed members, however many
-// patches come.
+// document for itself, be it a removed member; so there are at most as many as such places, however many come.
 #include "aggregate.hpp"
 #include "patch_fold.hpp"
 
@@ -22,10 +21,10 @@ struct Patches {
     AtOrder *order; // lives as long as the query
     TimedPatch *items;
     int64 count, room;
-    int64 thin_out_at;
+    Size bytes, thin_out_at;
 };
 
-constexpr int64 thin_out_first = 64;
+constexpr Size thin_out_first = 16 * 1024;
 
 // ---- order
 
@@ -70,6 +69,8 @@ static Patches *make_patches(AtOrder *order, MemoryContext memory) {
     return patches;
 }
 
+static Size bytes_of(const TimedPatch *item) { return sizeof(TimedPatch) + item->at.room + VARSIZE(item->patch); }
+
 static void drop_patch(TimedPatch *item) {
     if (item->at.room > 0)
         pfree(DatumGetPointer(item->at.value));
@@ -85,13 +86,15 @@ static void thin_out(Patches *patches) {
     for (int64 i = 0; i < patches->count; i++)
         counts[i] = fold_older(&fold, patches->items[i].patch);
     for (int64 i = 0; i < patches->count; i++) {
-        if (counts[i])
+        if (counts[i]) {
             patches->items[kept++] = patches->items[i];
-        else
-            drop_patch(&patches->items[i]);
+            continue;
+        }
+        patches->bytes -= bytes_of(&patches->items[i]);
+        drop_patch(&patches->items[i]);
     }
     patches->count = kept;
-    patches->thin_out_at = Max(thin_out_first, 2 * kept);
+    patches->thin_out_at = Max(thin_out_first, 2 * patches->bytes);
 }
 
 static void make_room(Patches *patches, MemoryContext memory) {
@@ -105,7 +108,7 @@ static void make_room(Patches *patches, MemoryContext memory) {
 
 // add_patch keeps a copy of a patch.
 static void add_patch(Patches *patches, Datum patch, Datum at, bool at_null, MemoryContext memory) {
-    if (patches->count >= patches->thin_out_at)
+    if (patches->bytes >= patches->thin_out_at)
         thin_out(patches);
     make_room(patches, memory);
     TimedPatch item{};
@@ -114,6 +117,7 @@ static void add_patch(Patches *patches, Datum patch, Datum at, bool at_null, Mem
     MemoryContextSwitchTo(before);
     keep(&item.at, patches->order->type, at, at_null, memory);
     patches->items[patches->count++] = item;
+    patches->bytes += bytes_of(&item);
 }
 
 static Patches *patches_argument(FunctionCallInfo fcinfo, int number) {
