@@ -66,15 +66,23 @@ FROM (SELECT n % 5000 AS grp, sluice.latest(repeat('x', 100) || n, n) AS latest,
       FROM generate_series(1, 15000) n GROUP BY 1) g;
 RESET work_mem;
 
--- in parallel
+-- in parallel: the phases of the plan
 
+CREATE FUNCTION phases(query text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE line text; result text;
+BEGIN
+    FOR line IN EXECUTE 'EXPLAIN (COSTS OFF) ' || query LOOP
+        result := concat_ws(', ', result, substring(line FROM 'Finalize|Gather|Append|Partial'));
+    END LOOP;
+    RETURN result;
+END $$;
 SET max_parallel_workers_per_gather = 2;
 SET parallel_setup_cost = 0;
 SET parallel_tuple_cost = 0;
 SET min_parallel_table_scan_size = 0;
-EXPLAIN (COSTS OFF) SELECT grp, sluice.latest(word, moment), sluice.latest(id, (word, number)) FILTER (WHERE flag) FROM events GROUP BY grp;
+SELECT phases($$SELECT grp, sluice.latest(word, moment), sluice.latest(id, (word, number)) FILTER (WHERE flag) FROM events GROUP BY grp$$);
 TABLE differences;
-EXPLAIN (COSTS OFF) SELECT sluice.latest(word, moment) FROM events;
+SELECT phases($$SELECT sluice.latest(word, moment) FROM events$$);
 SELECT sluice.latest(word, moment) = (SELECT word FROM events WHERE word IS NOT NULL ORDER BY moment DESC NULLS LAST, word DESC LIMIT 1) AS same FROM events;
 SET parallel_leader_participation = off;
 TABLE differences;
@@ -91,7 +99,7 @@ ANALYZE parted;
 SET enable_partitionwise_aggregate = on;
 SET enable_sort = off;
 SET max_parallel_workers_per_gather = 0;
-EXPLAIN (COSTS OFF) SELECT grp, sluice.latest(word, moment) FROM parted GROUP BY grp;
+SELECT phases($$SELECT grp, sluice.latest(word, moment) FROM parted GROUP BY grp$$);
 SELECT count(*) AS differences FROM (SELECT grp, word, number FROM oracle EXCEPT SELECT grp, sluice.latest(word, moment), sluice.latest(number, moment) FROM parted GROUP BY grp) d;
 RESET max_parallel_workers_per_gather;
 SELECT count(*) AS differences FROM (SELECT grp, word, number FROM oracle EXCEPT SELECT grp, sluice.latest(word, moment), sluice.latest(number, moment) FROM parted GROUP BY grp) d;

@@ -117,7 +117,15 @@ SET max_parallel_workers_per_gather = 2;
 SET parallel_setup_cost = 0;
 SET parallel_tuple_cost = 0;
 SET min_parallel_table_scan_size = 0;
-EXPLAIN (COSTS OFF) SELECT grp, sluice.jsonb_merge_patch_agg(patch, at) AS doc FROM patches GROUP BY grp;
+CREATE FUNCTION phases(query text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE line text; result text;
+BEGIN
+    FOR line IN EXECUTE 'EXPLAIN (COSTS OFF) ' || query LOOP
+        result := concat_ws(', ', result, substring(line FROM 'Finalize|Gather|Append|Partial'));
+    END LOOP;
+    RETURN result;
+END $$;
+SELECT phases($$SELECT grp, sluice.jsonb_merge_patch_agg(patch, at) AS doc FROM patches GROUP BY grp$$);
 SELECT differing('SELECT grp, sluice.jsonb_merge_patch_agg(patch, at) AS doc FROM patches GROUP BY grp') AS parallel;
 SELECT sluice.jsonb_merge_patch_agg(patch, at) IS NULL AS none FROM patches WHERE i < 0;
 -- by texts, timestamps, rows
