@@ -240,7 +240,4 @@ SET max_parallel_workers_per_gather = 0;
 SELECT max(used) - min(used) < 2000000 AS bounded FROM (
     SELECT CASE WHEN n % 500 = 0 THEN memory_used() + length(sluice.latest(repeat('x', 90000 + n), n) OVER (ORDER BY n)) * 0 END AS used FROM generate_series(1, 2000) n) s;
 
--- not to be called outside of it
-
-SELECT sluice.latest_final(NULL, 1, 1);
 SELECT aggkind, aggfinalmodify, aggmfinalmodify, proparallel, provolatile FROM pg_aggregate JOIN pg_proc ON oid = aggfnoid WHERE proname = 'latest' AND pronamespace = 'sluice'::regnamespace;
