@@ -146,7 +146,16 @@ static const char *conflict_action(const Dimension *dimension) {
     for (int i = dimension->key_count; i < dimension->key_count + other_count(dimension); i++)
         appendStringInfo(&sets, "%s%s = excluded.%s", sets.len ? ", " : "UPDATE SET ", column_name(dimension, i),
                          column_name(dimension, i));
-    return sets.len > 0 ? sets.data : "NOTHING";
+    if (sets.len == 0)
+        return "NOTHING";
+    if (dimension->time < 0 || dimension->newest)
+        return sets.data;
+    // another pipeline may have written the row meanwhile
+    const char *time = column_name(dimension, dimension->time);
+    return psprintf("%s WHERE excluded.%s IS NOT NULL AND t.%s IS NULL OR excluded.%s > t.%s OR "
+                    "excluded.%s IS NOT DISTINCT FROM t.%s AND %s OPERATOR(pg_catalog.>) %s",
+                    sets.data, time, time, time, time, time, time, ordered_row(dimension, "excluded", true),
+                    ordered_row(dimension, "t", true));
 }
 
 static const char *upsert_statement(const Dimension *dimension) {
