@@ -177,23 +177,29 @@ static void add_known(const FactsPlan *plan, const KnownTime *known, Tally *tall
     tally_known(tally, group, values, nulls);
 }
 
+// sum_with adds the fact that is there to a copy of a group: what the batch knows by itself is still needed.
+static const TallyGroup *sum_with(const FactsPlan *plan, const KnownTime *known, Tally *tally, const TallyGroup *group,
+                                  const WriterRow *there) {
+    TallyGroup *sum = static_cast<TallyGroup *>(palloc(sizeof(TallyGroup)));
+    *sum = *group;
+    sum->values = static_cast<Datum *>(palloc(sizeof(Datum) * tally->count));
+    sum->nulls = static_cast<bool *>(palloc(sizeof(bool) * tally->count));
+    memcpy(sum->values, group->values, sizeof(Datum) * tally->count);
+    memcpy(sum->nulls, group->nulls, tally->count);
+    add_known(plan, known, tally, sum, there);
+    return sum;
+}
+
 static void add_fact(FactsTarget *target, Writer *writer, const KnownTime *known, Tally *tally,
                      const TallyGroup *group) {
     const FactsPlan *plan = target->plan;
     const WriterRow row = writer_row(writer, 0);
     fill_row(plan, group, 0, plan->grain_count, row.values, row.nulls);
     WriterRow there;
-    TallyGroup *sum =
-        static_cast<TallyGroup *>(palloc(sizeof(TallyGroup))); // what is remembered stays what the batch knows
-    *sum = *group;
-    sum->values = static_cast<Datum *>(palloc(sizeof(Datum) * tally->count));
-    sum->nulls = static_cast<bool *>(palloc(sizeof(bool) * tally->count));
-    memcpy(sum->values, group->values, sizeof(Datum) * tally->count);
-    memcpy(sum->nulls, group->nulls, tally->count);
-    if (writer_find(writer, 0, &there))
-        add_known(plan, known, tally, sum, &there);
-    fill_measures(target, sum, row.values, row.nulls);
-    fill_row(plan, sum, plan->grain_count + plan->measure_count, plan->count, row.values, row.nulls);
+    if (known && writer_find(writer, 0, &there))
+        group = sum_with(plan, known, tally, group, &there);
+    fill_measures(target, group, row.values, row.nulls);
+    fill_row(plan, group, plan->grain_count + plan->measure_count, plan->count, row.values, row.nulls);
     (void)writer_put(writer, 0);
 }
 
@@ -227,14 +233,30 @@ static void remember_times(FactsTarget *target, const Tally *tally) {
     (void)writer_finish(writer);
 }
 
+// is_empty tells whether there is no fact yet, so that none need be looked up. Should somebody else put one there meanwhile, the
+// unique index refuses ours, and the batch is done again.
+static bool is_empty(Oid table) {
+    ListCell *cell;
+    bool empty = true;
+    foreach (cell, find_all_inheritors(table, NoLock, NULL)) {
+        Relation relation = table_open(lfirst_oid(cell), AccessShareLock);
+        const char kind = relation->rd_rel->relkind;
+        if (kind != RELKIND_PARTITIONED_TABLE)
+            empty = empty && kind == RELKIND_RELATION && RelationGetNumberOfBlocks(relation) == 0;
+        table_close(relation, NoLock);
+    }
+    return empty;
+}
+
 static void add_all(FactsTarget *target, Tally *tally, WriterCounts *counts) {
     sort_groups(tally);
+    const bool fresh = is_empty(target->plan->relation);
     KnownTime known = open_known_time(target);
-    Writer *writer = open_writer(target, tally, Mode::Upsert);
+    Writer *writer = open_writer(target, tally, fresh ? Mode::Append : Mode::Upsert);
     MemoryContext before = MemoryContextSwitchTo(target->row);
     for (int64 i = 0; i < tally->group_count; i++) {
         CHECK_FOR_INTERRUPTS();
-        add_fact(target, writer, &known, tally, tally->groups[i]);
+        add_fact(target, writer, fresh ? NULL : &known, tally, tally->groups[i]);
         if (writer_wants_flush(writer))
             writer_flush(writer);
         MemoryContextReset(target->row);

@@ -53,8 +53,6 @@ char *column_list(const SourceColumns *columns) {
 SourceReader *make_reader(const SourceColumns *columns) {
     SourceReader *reader = static_cast<SourceReader *>(palloc0(sizeof(SourceReader)));
     reader->columns = columns->count;
-    reader->values = static_cast<Datum *>(palloc0(sizeof(Datum) * (columns->count + 1)));
-    reader->nulls = static_cast<bool *>(palloc0(sizeof(bool) * (columns->count + 1)));
     return reader;
 }
 
@@ -116,13 +114,22 @@ uint64 fetch_rows(SourceReader *reader) {
     return reader->fetched;
 }
 
+// read_tuple takes all columns at once: one by one each would be looked for from the front.
 void read_tuple(SourceReader *reader, HeapTuple tuple, TupleDesc columns, SourceRow *row) {
-    row->order = heap_getattr(tuple, 1, columns, &row->order_is_null);
-    row->document = heap_getattr(tuple, 2, columns, &row->document_is_null);
-    row->columns = reader->values;
-    row->nulls = reader->nulls;
-    for (int i = 0; i < reader->columns; i++)
-        reader->values[i] = heap_getattr(tuple, i + 3, columns, &reader->nulls[i]);
+    if (reader->width < columns->natts) {
+        reader->width = columns->natts;
+        reader->values =
+            static_cast<Datum *>(MemoryContextAlloc(GetMemoryChunkContext(reader), sizeof(Datum) * columns->natts));
+        reader->nulls =
+            static_cast<bool *>(MemoryContextAlloc(GetMemoryChunkContext(reader), sizeof(bool) * columns->natts));
+    }
+    heap_deform_tuple(tuple, columns, reader->values, reader->nulls);
+    row->order = reader->values[0];
+    row->order_is_null = reader->nulls[0];
+    row->document = reader->values[1];
+    row->document_is_null = reader->nulls[1];
+    row->columns = reader->values + 2;
+    row->nulls = reader->nulls + 2;
 }
 
 bool read_row(SourceReader *reader, SourceRow *row) {

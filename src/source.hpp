@@ -27,9 +27,10 @@ struct SourceReader {
     SPITupleTable *rows;
     uint64 next, fetched; // within the rows fetched last
     bool indexed, planned;
-    bool steady; // it reads by the active snapshot, not by a newer one
-    int columns; // of others
-    Datum *values;
+    bool steady;   // it reads by the active snapshot, not by a newer one
+    int columns;   // of others
+    int width;     // of a row, all in all
+    Datum *values; // of the row that was read last
     bool *nulls;
     MemoryContextCallback cleanup;
 };
