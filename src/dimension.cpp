@@ -367,6 +367,30 @@ void write_dimension(const Dimension *dimension, const Tally *tally, WriterCount
     end_stage(stage);
 }
 
+// A Viewer is shown rows.
+struct Viewer {
+    Oid relation;
+    void (*see)(void *seer, Oid relation, Datum row);
+    void *seer;
+};
+
+static void view_row(void *context, HeapTuple row, TupleDesc type) {
+    const Viewer *viewer = static_cast<const Viewer *>(context);
+    bool is_null;
+    viewer->see(viewer->seer, viewer->relation, heap_getattr(row, 1, type, &is_null));
+}
+
+void show_dimension(const Dimension *dimension, const Tally *tally, void (*see)(void *seer, Oid relation, Datum row),
+                    void *seer) {
+    Viewer viewer{dimension->relation, see, seer};
+    Stage *stage = stage_dimension(dimension);
+    fill_stage(dimension, tally, stage);
+    scan_on_stages(psprintf("SELECT d FROM %s d WHERE EXISTS (SELECT FROM sluice_rows n WHERE %s)",
+                            relation_name(dimension->relation), same_key(dimension, "d", "n")),
+                   &stage, 1, view_row, &viewer);
+    end_stage(stage);
+}
+
 void check_dimension(const Dimension *dimension) {
     WriterCounts counts{};
     Stage *stage = stage_dimension(dimension);

@@ -13,6 +13,10 @@ namespace sluice {
 // for each group, by its number) are filled; else it is NULL.
 void write_dimension(const Dimension *dimension, const Tally *tally, WriterCounts *counts, Datum *surrogates);
 
+// show_dimension shows the rows of the dimension that the groups belong to, as they are now.
+void show_dimension(const Dimension *dimension, const Tally *tally, void (*see)(void *seer, Oid relation, Datum row),
+                    void *seer);
+
 // check_dimension tries the statements on no rows at all: types and rights show.
 void check_dimension(const Dimension *dimension);
 

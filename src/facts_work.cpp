@@ -93,6 +93,8 @@ SourceColumns FactsWork::plan(Relation source) {
                    definition.newest_by, source, pipeline->id, rejects_rows(job_));
     own_newest(plan, pipeline->id, pipeline->owner);
     target_ = open_facts_target(plan, job_->row);
+    target_->see = job_->see;
+    target_->seer = job_->seer;
     row_ = make_fact_row(plan);
     inputs_ = static_cast<Datum *>(palloc(sizeof(Datum) * (plan->input_count + 1)));
     input_nulls_ = static_cast<bool *>(palloc(sizeof(bool) * (plan->input_count + 1)));
@@ -325,6 +327,8 @@ void FactsWork::write_dimensions() {
             surrogates_[i] = static_cast<Datum *>(MemoryContextAllocExtended(
                 memory_, sizeof(Datum) * tally->group_count, MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO));
         write_dimension(&plan_->dimensions[i], tally, &counts, surrogates_[i]);
+        if (job_->see)
+            show_dimension(&plan_->dimensions[i], tally, job_->see, job_->seer);
     }
     counts_->inserted += counts.inserted;
     counts_->updated += counts.updated;

@@ -105,7 +105,10 @@ static Writer *open_writer(FactsTarget *target, const Tally *tally, Mode mode) {
     wanted.key_index = target->plan->key_index;
     wanted.confirmed = confirm(target, tally);
     const WriterOptions options{};
-    return writer_begin(&wanted, 1, &options, target->cache);
+    Writer *writer = writer_begin(&wanted, 1, &options, target->cache);
+    if (target->see)
+        writer_watch(writer, target->see, target->seer);
+    return writer;
 }
 
 static void finish_writer(Writer *writer, WriterCounts *counts) {

@@ -15,9 +15,11 @@ struct FactsTarget {
     FactsPlan *plan;
     References *references;
     WriterCache *cache, *newest_cache;
-    Oid newest, newest_index; // the table that remembers times, and its key
-    MemoryContext row;        // reset for each
-    const FactColumn *at;     // the measure in progress, for error messages
+    Oid newest, newest_index;                         // the table that remembers times, and its key
+    MemoryContext row;                                // reset for each
+    const FactColumn *at;                             // the measure in progress, for error messages
+    void (*see)(void *seer, Oid relation, Datum row); // is shown each row that is written, or NULL
+    void *seer;
 };
 
 FactsTarget *open_facts_target(FactsPlan *plan, MemoryContext row);

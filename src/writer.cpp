@@ -289,6 +289,7 @@ Writer *writer_begin(const WriterTarget *wanted, int count, const WriterOptions 
     writer->undoable = options->undoable;
     writer->may_be_late = options->late;
     writer->in_order = options->in_order;
+    writer->once = options->once;
     writer->flushing_document = -1;
     writer->resources = CurrentResourceOwner;
     writer->targets = static_cast<Target *>(palloc0(sizeof(Target) * count));
@@ -403,8 +404,8 @@ void keep_returned(Writer *writer, Target *target, ResultRelInfo *leaf, TupleTab
     }
 }
 
-void show_slot(Writer *writer, TupleTableSlot *slot) {
-    if (unlikely(writer->see != NULL))
+void show_slot(Writer *writer, const Target *target, TupleTableSlot *slot) {
+    if (unlikely(writer->see != NULL) && !target->aside)
         writer->see(writer->seer, slot->tts_tableOid, ExecFetchSlotHeapTupleDatum(slot));
 }
 
@@ -420,7 +421,7 @@ static HeapTuple filled_row(const Target *target, TupleDesc type, const Datum *v
 }
 
 void show_filled(Writer *writer, const Target *target, const Datum *values, const bool *nulls) {
-    if (likely(writer->see == NULL))
+    if (likely(writer->see == NULL) || target->aside)
         return;
     TupleDesc type = BlessTupleDesc(CreateTupleDescCopy(target->row_type));
     writer->see(writer->seer, RelationGetRelid(target->relation),
@@ -530,7 +531,7 @@ static void put_in_leaf(Writer *writer, Target *target, MemoryContext caller, Ke
     }
     if (inserts) {
         check_row(writer, target, leaf, slot);
-        show_slot(writer, slot);
+        show_slot(writer, target, slot);
     }
     MemoryContextSwitchTo(caller);
     TupleConstr *constraints = leaf->ri_RelationDesc->rd_att->constr;
