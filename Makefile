@@ -71,6 +71,7 @@ check: setup
 bench: setup
 	@test/bench/run
 	@test/bench/merge
+	@test/bench/facts/run
 bench-plot:
 	@test/bench/plot test/bench/results.tsv test/bench/results.svg
 format:

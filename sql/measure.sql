@@ -33,6 +33,16 @@ INSERT INTO orders (day, item_id, quantity, paid) VALUES ('2023-05-01', 1, 1, 0.
 CALL sluice.run('sale');
 SELECT quantity, paid, n FROM sale WHERE day = '2023-05-01';
 
+-- What the next rows would become: their facts and the rows of their dimensions
+CREATE TABLE product (item_id int PRIMARY KEY, label text);
+CREATE TABLE sold (item_id int PRIMARY KEY REFERENCES product, paid numeric);
+SELECT sluice.create_facts('sold', 'orders', 'sold', '{"grain": {"item_id": "item_id"}, "measures": {"paid": "paid"},
+    "dimensions": [{"table": "product", "key": {"item_id": "item_id"}, "columns": {"label": "''item '' || item_id"}}]}');
+SELECT target, row, error FROM sluice.preview('sold') ORDER BY target, row;
+SELECT count(*) FROM product;
+SELECT sluice.drop_pipeline('sold');
+DROP TABLE sold, product;
+
 -- Rows that do not fit are set aside, and loaded again when they do
 SELECT sluice.alter_pipeline('sale', on_error => 'reject');
 INSERT INTO orders (day, item_id, quantity, paid) VALUES (NULL, 1, 1, 1), ('2023-05-01', NULL, 1, 1), ('2023-05-01', 2, 40000, 1), ('2023-05-01', 2, 2, 1);

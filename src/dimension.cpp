@@ -340,6 +340,7 @@ static void fill_stage(const Dimension *dimension, const Tally *tally, Stage *st
     const int keys = dimension->key_count, rest = tally->count - keys - extra;
     for (int64 i = 0; i < tally->group_count; i++) {
         const TallyGroup *group = tally->groups[i];
+        CHECK_FOR_INTERRUPTS();
         memcpy(values, group->values, sizeof(Datum) * keys);
         memcpy(nulls, group->nulls, keys);
         memcpy(values + keys, group->values + keys + extra, sizeof(Datum) * rest);

@@ -267,6 +267,8 @@ static void check_replace_by(const FactsMapping *mapping) {
                       "Name the columns of the grain whose facts are rebuilt together, such as [\"date_id\"].");
     if (!mapping->replaces && mapping->replace_by != NIL)
         mapping_error("/replace_by", "goes with \"mode\": \"replace\"", NULL);
+    if (list_length(mapping->replace_by) > INDEX_MAX_KEYS)
+        mapping_error("/replace_by", psprintf("more than %d columns", INDEX_MAX_KEYS), NULL);
     ListCell *cell;
     foreach (cell, mapping->replace_by) {
         const char *column = static_cast<const char *>(lfirst(cell));

@@ -340,6 +340,7 @@ void FactsWork::find_surrogates() {
     Tally *known = make_tally(known_, plan_->tally_count, memory_);
     for (int64 g = 0; g < facts_->group_count; g++) {
         const TallyGroup *group = facts_->groups[g];
+        CHECK_FOR_INTERRUPTS();
         for (int i = 0; i < plan_->count; i++)
             if (plan_->columns[i].dimension >= 0)
                 group->values[i] = surrogates_[plan_->columns[i].dimension][DatumGetInt64(group->values[i])];

@@ -90,6 +90,7 @@ static List *confirm(FactsTarget *target, const Tally *tally) {
     memset(nulls, true, count);
     begin_references(target->references, CurrentMemoryContext);
     for (int64 i = 0; i < tally->group_count; i++) {
+        CHECK_FOR_INTERRUPTS();
         fill_row(target->plan, tally->groups[i], 0, target->plan->count, values, nulls);
         note_references(target->references, values, nulls);
     }
@@ -284,6 +285,7 @@ static Stage *stage_facts(const FactsPlan *plan, const Tally *tally) {
     Datum *values = static_cast<Datum *>(palloc(sizeof(Datum) * (plan->count + 1)));
     bool *nulls = static_cast<bool *>(palloc0(sizeof(bool) * (plan->count + 1)));
     for (int64 i = 0; i < tally->group_count; i++) {
+        CHECK_FOR_INTERRUPTS();
         memcpy(values, tally->groups[i]->values, sizeof(Datum) * plan->count);
         memcpy(nulls, tally->groups[i]->nulls, plan->count);
         values[plan->count] = Int64GetDatum(i);

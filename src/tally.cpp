@@ -296,6 +296,7 @@ static int64 number_of(const TallyColumn *column, Datum value) {
 static int compare_places(const void *left, const void *right, void *context) {
     const Tally *tally = static_cast<const Tally *>(context);
     const Place *a = static_cast<const Place *>(left), *b = static_cast<const Place *>(right);
+    CHECK_FOR_INTERRUPTS();
     if (a->number != b->number)
         return a->number < b->number ? -1 : 1;
     for (int i = 0; i < tally->key_count; i++) {
