@@ -105,8 +105,15 @@ CREATE FUNCTION mapping(rest text) RETURNS json LANGUAGE sql AS $$
     SELECT format('{"grain": {"day": "at::date", "item": "item", "customer": "customer"}, "last": {"last_item": "item"},
         "measures": {"amount": "amount", "orders": {"count": "positive"}, "refunds": {"count": "negative"}},
         "sign": {"by": "status", "negative": ["refunded"], "ignore": ["cancelled"]} %s}', rest)::json $$;
-SELECT sluice.create_retention('kept', 'sale', 'customer', 'amount', 'day', materialized => true);
+SELECT sluice.create_retention('early', 'sale', 'customer', 'amount', 'day + last_item', materialized => true);
 SELECT sluice.create_facts('sale', 'source', 'sale', mapping(''), 'at');
+INSERT INTO source (at, customer, item, amount) VALUES ('2024-01-10', 1, 1, 5);
+CALL sluice.run('sale');
+DROP TABLE early;
+SELECT sluice.create_retention('early', 'sale', 'customer', 'amount', 'day', materialized => true);
+CALL sluice.run('sale');
+SELECT period_id, new_customers_revenue FROM early;
+DROP TABLE early;
 SELECT sluice.create_facts('rebuilt', 'source', 'rebuilt', mapping(', "mode": "replace", "replace_by": ["day"]'), 'at');
 SELECT sluice.create_retention('kept', 'sale', 'customer', 'amount', 'day', materialized => true);
 CREATE INDEX ON sale ((date_trunc('week', day::timestamp)::date));

@@ -9,6 +9,7 @@
 #include "names.hpp"
 #include "newest.hpp"
 #include "pipeline.hpp"
+#include "source.hpp"
 
 namespace sluice {
 
@@ -53,6 +54,19 @@ static void check_rights(const FactsPlan *plan, Relation source) {
     require_rights(plan->relation, rights);
 }
 
+// advise_history tells which index lets the versions of a key be found.
+static void advise_history(const Dimension *dimension) {
+    if (!dimension->mapped->history)
+        return;
+    Relation relation = table_open(dimension->relation, AccessShareLock);
+    if (!has_order_index(relation, dimension->columns[0].number)) {
+        const char *name = relation_name(dimension->relation), *column = quote_identifier(dimension->columns[0].name);
+        ereport(NOTICE, (errmsg("%s has no index on %s: the whole of it is read for each batch", name, column),
+                         errhint("CREATE UNIQUE INDEX ON %s (%s, valid_from);", name, column)));
+    }
+    table_close(relation, NoLock);
+}
+
 // check_dimensions tries their statements, when the tables that remember times are there.
 static void check_dimensions(const FactsMapping *mapping, const FactsDefinition *definition, Relation source,
                              int32 pipeline) {
@@ -61,6 +75,7 @@ static void check_dimensions(const FactsMapping *mapping, const FactsDefinition 
     for (int i = 0; i < plan->dimension_count; i++) {
         adopt_history(&plan->dimensions[i]);
         check_dimension(&plan->dimensions[i]);
+        advise_history(&plan->dimensions[i]);
     }
 }
 

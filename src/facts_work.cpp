@@ -99,7 +99,7 @@ SourceColumns FactsWork::plan(Relation source) {
     inputs_ = static_cast<Datum *>(palloc(sizeof(Datum) * (plan->input_count + 1)));
     input_nulls_ = static_cast<bool *>(palloc(sizeof(bool) * (plan->input_count + 1)));
     known_ = plan->surrogates ? columns_with_surrogates(plan) : NULL;
-    retentions_ = find_retention_tables(plan->relation, pipeline->owner);
+    retentions_ = find_retention_tables(plan, pipeline->owner);
     plan_ = plan;
     return row_columns(pipeline->content_columns ? content_sql(NULL, pipeline->content_columns) : NULL, plan->inputs,
                        plan->input_count);

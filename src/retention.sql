@@ -15,7 +15,8 @@ CREATE TABLE sluice.retention (
     period        text NOT NULL,
     orders        text,
     refunds       text,
-    time_zone     text NOT NULL
+    time_zone     text NOT NULL,
+    creator       text NOT NULL
 );
 REVOKE ALL ON sluice.retention FROM PUBLIC;
 COMMENT ON TABLE sluice.retention IS 'retentions that are tables, kept up to date by the pipelines that write their facts';
@@ -33,6 +34,7 @@ COMMENT ON COLUMN sluice.retention.at IS 'SQL expression over the facts as s: wh
 COMMENT ON COLUMN sluice.retention.period IS 'day, week, month, quarter or year';
 COMMENT ON COLUMN sluice.retention.orders IS 'column of the facts that counts orders; null: each fact of non-negative amount is one';
 COMMENT ON COLUMN sluice.retention.refunds IS 'column of the facts that counts refunds; null: each fact of negative amount is one';
+COMMENT ON COLUMN sluice.retention.creator IS 'role that created it, whose expression at is';
 COMMENT ON COLUMN sluice.retention.time_zone IS 'TimeZone of its creation: where days begin';
 
 SELECT pg_catalog.pg_extension_config_dump('sluice.retention', '');

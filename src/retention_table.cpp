@@ -71,33 +71,35 @@ static bool is_in_grain(const FactsMapping *mapping, const char *column) {
     return false;
 }
 
-// check_at sees to it that the time of a fact follows from its grain.
-static void check_at(const Retention *retention, Relation facts, const FactsPipeline *pipeline) {
+// outside_grain gives a column that the time of a fact looks at, though it is not in the grain; NULL when there is none.
+static const char *outside_grain(const Retention *retention, Relation facts, const FactsMapping *mapping) {
     Bitmapset *columns = NULL;
     pull_varattnos(read_expression(facts, "at", retention->at).node, 1, &columns);
     for (int column = -1; (column = bms_next_member(columns, column)) >= 0;) {
         const char *name = get_attname(retention->facts, column + FirstLowInvalidHeapAttributeNumber, true);
-        if (!name || !is_in_grain(pipeline->mapping, name))
-            mapping_error(
-                "at",
-                psprintf("column \"%s\" is not in the grain of pipeline \"%s\"", name ? name : "?", pipeline->name),
-                "A fact of a table that is kept up to date must stay in its period; leave materialized out for a "
-                "view.");
+        if (!name || !is_in_grain(mapping, name))
+            return name ? name : "*";
     }
+    return NULL;
 }
 
 static void check_pipelines(const Retention *retention, Relation facts) {
     List *pipelines = facts_pipelines(retention->facts);
     if (pipelines == NIL)
-        mapping_error(
-            "materialized",
-            psprintf("no facts pipeline of %s writes %s", GetUserNameFromId(GetUserId(), false),
-                     relation_name(retention->facts)),
-            "Create it first with sluice.create_facts: its runs keep the table up to date. Or leave materialized out "
-            "for a view.");
+        ereport(NOTICE,
+                (errmsg("no facts pipeline of %s writes %s: the retention stays as it is until one does",
+                        quote_identifier(GetUserNameFromId(GetUserId(), false)), relation_name(retention->facts)),
+                 errhint("Create it with sluice.create_facts.")));
     ListCell *cell;
-    foreach (cell, pipelines)
-        check_at(retention, facts, static_cast<const FactsPipeline *>(lfirst(cell)));
+    foreach (cell, pipelines) {
+        const FactsPipeline *pipeline = static_cast<const FactsPipeline *>(lfirst(cell));
+        const char *column = outside_grain(retention, facts, pipeline->mapping);
+        if (column)
+            mapping_error(
+                "at", psprintf("column \"%s\" is not in the grain of pipeline \"%s\"", column, pipeline->name),
+                "A fact of a table that is kept up to date must stay in its period; leave materialized out for "
+                "a view.");
+    }
 }
 
 // portable_at writes the time of a fact so that it means the same under any search_path.
@@ -128,10 +130,11 @@ static void remember(const Retention *retention, Relation facts) {
     add_text(&parameters, retention->orders);
     add_text(&parameters, retention->refunds);
     add_text(&parameters, retention->time_zone);
+    add_text(&parameters, GetUserNameFromId(GetUserId(), false));
     catalog_execute("INSERT INTO sluice.retention (target_schema, target_name, target_oid, facts_schema, facts_name, "
                     "facts_oid, home, "
-                    "customer, amount, at, period, orders, refunds, time_zone) "
-                    "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
+                    "customer, amount, at, period, orders, refunds, time_zone, creator) "
+                    "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)",
                     &parameters);
 }
 
@@ -195,15 +198,15 @@ static Oid owner_of(Oid relation) {
     return owner;
 }
 
-// Its statements run with the pipeline owner's rights: nobody else's expression may come in this way.
-static void check_owner(Oid target, Oid owner) {
-    if (owner_of(target) == owner)
+// check_owner: its statements run with the pipeline owner's rights, so nobody else's expression may come in this way: neither by a
+// table of his, nor by an entry that a table of that name was found for after a restore.
+static void check_owner(Oid target, const char *creator, Oid owner) {
+    if (owner_of(target) == owner && get_role_oid(creator, true) == owner)
         return;
     ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
                     errmsg("retention %s belongs to another role than the pipeline that keeps it up to date",
                            relation_name(target)),
-                    errhint("ALTER TABLE %s OWNER TO %s, or drop it.", relation_name(target),
-                            quote_identifier(GetUserNameFromId(owner, false)))));
+                    errhint("Drop it, and create it again as %s.", quote_identifier(GetUserNameFromId(owner, false)))));
 }
 
 static RetentionTable *read_table(uint64 row, Oid facts) {
@@ -223,6 +226,7 @@ static RetentionTable *read_table(uint64 row, Oid facts) {
 // A row of the catalog as it was read, while the catalog is read on.
 struct RetentionEntry {
     int64 number;
+    const char *creator;
     RelationReference target, facts;
     RetentionTable *table;
 };
@@ -232,7 +236,7 @@ static List *read_entries(Oid facts) {
     const uint64 count =
         catalog_execute("SELECT r.retention_id::bigint, r.target_schema, r.target_name, r.target_oid, r.facts_schema, "
                         "r.facts_name, r.facts_oid, r.home, r.customer, r.amount, r.at, r.period, r.orders, r.refunds, "
-                        "r.time_zone FROM sluice.retention r ORDER BY 1",
+                        "r.time_zone, r.creator FROM sluice.retention r ORDER BY 1",
                         &none);
     List *entries = NIL;
     for (uint64 i = 0; i < count; i++) {
@@ -240,6 +244,7 @@ static List *read_entries(Oid facts) {
         RetentionEntry *entry = static_cast<RetentionEntry *>(palloc(sizeof(RetentionEntry)));
         const char *home = result_text(i, 8);
         entry->number = result_int(i, 1, &is_null);
+        entry->creator = result_text(i, 16);
         entry->target =
             RelationReference{result_text(i, 2), result_text(i, 3), static_cast<Oid>(result_int(i, 4, &is_null)), home};
         entry->facts =
@@ -251,9 +256,17 @@ static List *read_entries(Oid facts) {
     return entries;
 }
 
-static void prepare_table(RetentionTable *table, Oid target) {
+static void prepare_table(RetentionTable *table, Oid target, const FactsPlan *plan) {
     table->retention.target = relation_name(target);
     Relation facts = table_open(table->retention.facts, AccessShareLock);
+    const char *column = outside_grain(&table->retention, facts, plan->mapping);
+    if (column)
+        ereport(ERROR,
+                (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+                 errmsg("retention %s cannot be kept up to date: its time looks at column \"%s\", which is not in "
+                        "the grain of the pipeline",
+                        table->retention.target, column),
+                 errhint("Drop it, and create it as a view.")));
     const Expression period = read_expression(facts, "at", period_sql(&table->retention, facts));
     table->period = ExecInitExpr(expression_planner(reinterpret_cast<Expr *>(copyObjectImpl(period.node))), NULL);
     table->context = CreateStandaloneExprContext();
@@ -262,7 +275,8 @@ static void prepare_table(RetentionTable *table, Oid target) {
     table_close(facts, NoLock);
 }
 
-List *find_retention_tables(Oid facts, Oid owner) {
+List *find_retention_tables(const FactsPlan *plan, Oid owner) {
+    const Oid facts = plan->relation;
     List *tables = NIL;
     ListCell *cell;
     foreach (cell, read_entries(facts)) {
@@ -274,8 +288,8 @@ List *find_retention_tables(Oid facts, Oid owner) {
             forget(entry->number); // it was dropped
             continue;
         }
-        check_owner(target, owner);
-        prepare_table(entry->table, target);
+        check_owner(target, entry->creator, owner);
+        prepare_table(entry->table, target, plan);
         tables = lappend(tables, entry->table);
     }
     return tables;

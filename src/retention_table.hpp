@@ -16,11 +16,11 @@ struct RetentionTable {
     Tally *periods; // that the batch touched
 };
 
-// create_retention_table makes the table and remembers it; the facts must have a pipeline of the current user's.
+// create_retention_table makes the table and remembers it.
 void create_retention_table(const Retention *retention, Relation facts);
 
 // find_retention_tables gives those (RetentionTable *) over the facts of a pipeline; it raises when one has another owner.
-List *find_retention_tables(Oid facts, Oid owner);
+List *find_retention_tables(const FactsPlan *plan, Oid owner);
 
 // begin_periods begins a batch. touch_periods notes the periods of the facts of a tally; touch_replaced those of the facts that
 // are there of the touched values (sluice_touched as t, joined by `condition` to the facts as s).
