@@ -155,7 +155,8 @@ CREATE SCHEMA mart;
 CREATE TABLE orders (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, date_time timestamp, item_id int, item_name text,
                      customer_id int, last_name text, city_id int, quantity int, payment_amount numeric(10,2), status text);
 CREATE TABLE mart.d_item (item_id int PRIMARY KEY, item_name text);
-CREATE TABLE mart.d_customer (customer_id int, last_name text, valid_from timestamp, valid_to timestamp, is_current boolean);
+CREATE TABLE mart.d_customer (customer_id int, last_name text, valid_from timestamp, valid_to timestamp, is_current boolean,
+                              UNIQUE (customer_id, valid_from));
 CREATE TABLE mart.d_calendar (date_id int PRIMARY KEY, date_actual date, day_name text, week_of_year int, weekend_indr boolean);
 CREATE TABLE mart.f_sales (
     date_id int REFERENCES mart.d_calendar, item_id int REFERENCES mart.d_item, customer_id int, city_id int,
