@@ -5,6 +5,8 @@
 // or calls values equal that are not the same to the byte, their bytes decide.
 #include "fold.hpp"
 
+#include "deep.hpp"
+
 namespace sluice {
 
 Fold *make_fold(const MergePlan *plan, MemoryContext parent) {
@@ -72,7 +74,6 @@ static int compare_values(const MergeLeaf *leaf, const FoldValue *left, const Fo
 static bool wins(const MergeLeaf *leaf, const FoldValue *known, const FoldValue *given) {
     switch (leaf->rule) {
     case Rule::Newest:
-    case Rule::Deep:
         return given->moment > known->moment ||
                (given->moment == known->moment && compare_values(leaf, given, known) > 0);
     case Rule::First:
@@ -83,6 +84,7 @@ static bool wins(const MergeLeaf *leaf, const FoldValue *known, const FoldValue 
     case Rule::Max:
         return compare_values(leaf, given, known) > 0;
     case Rule::Sum:
+    case Rule::Deep:
         return true;
     }
     pg_unreachable();
@@ -97,6 +99,15 @@ static void replace_value(const MergeLeaf *leaf, FoldValue *known, const FoldVal
         known->value = keep_value(given->value, leaf->by_value, leaf->length);
     if (owned)
         pfree(DatumGetPointer(old));
+}
+
+// lay_deep_value lays a patch over a tree.
+static void lay_deep_value(FoldValue *known, const FoldValue *given) {
+    if (known->moment == unknown_moment)
+        *known = FoldValue{unknown_moment, PointerGetDatum(make_deep()), false};
+    known->moment = Max(known->moment, given->moment);
+    lay_patch(reinterpret_cast<DeepNode *>(DatumGetPointer(known->value)),
+              given->is_null ? NULL : DatumGetJsonbP(given->value), given->moment);
 }
 
 static Datum add_values(const MergeLeaf *leaf, const FoldValue *known, const FoldValue *given) {
@@ -245,7 +256,11 @@ static void lay_row(const Fold *fold, FoldKey *key, const FoldInput *input) {
         return;
     decide(plan, key, input);
     for (int i = 0; i < plan->leaf_count; i++)
-        if (input->values[i].moment != unknown_moment)
+        if (input->values[i].moment == unknown_moment)
+            continue;
+        else if (plan->leaves[i].rule == Rule::Deep)
+            lay_deep_value(&key->values[i], &input->values[i]);
+        else
             replace_value(&plan->leaves[i], &key->values[i], &input->values[i]);
 }
 
