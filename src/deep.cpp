@@ -43,50 +43,57 @@ void check_deep(Jsonb *patch) {
 
 // ---- values
 
-// copy_container copies an array or object, as the jsonb that it would be by itself.
-static void copy_container(JsonbValue *value) {
-    const int length = value->val.binary.len;
-    Jsonb *copy = static_cast<Jsonb *>(palloc(VARHDRSZ + length));
-    SET_VARSIZE(copy, VARHDRSZ + length);
-    memcpy(&copy->root, value->val.binary.data, length);
-    value->val.binary.data = &copy->root;
+JsonbValue deep_value(const DeepNode *node) {
+    JsonbValue value;
+    value.type = static_cast<jbvType>(node->type);
+    if (value.type == jbvType::jbvBinary) {
+        value.val.binary.data = static_cast<JsonbContainer *>(node->data);
+        value.val.binary.len = node->count;
+    } else if (value.type == jbvType::jbvString) {
+        value.val.string.val = static_cast<char *>(node->data);
+        value.val.string.len = node->count;
+    } else if (value.type == jbvType::jbvNumeric) {
+        value.val.numeric = static_cast<Numeric>(node->data);
+    } else {
+        value.val.boolean = node->boolean;
+    }
+    return value;
 }
 
-// whole_jsonb is the jsonb that a copied container, or the document that it is the root of, lies in.
-static Jsonb *whole_jsonb(const JsonbValue *container) {
-    return reinterpret_cast<Jsonb *>(reinterpret_cast<char *>(container->val.binary.data) - VARHDRSZ);
+static void keep_value(DeepNode *node, const JsonbValue *value) {
+    node->type = static_cast<uint8>(value->type);
+    node->data = NULL;
+    node->count = 0;
+    if (value->type == jbvType::jbvBinary) {
+        node->data = value->val.binary.data;
+        node->count = value->val.binary.len;
+    } else if (value->type == jbvType::jbvString) {
+        node->data = value->val.string.val;
+        node->count = value->val.string.len;
+    } else if (value->type == jbvType::jbvNumeric) {
+        node->data = value->val.numeric;
+        node->count = VARSIZE(node->data);
+    } else if (value->type == jbvType::jbvBool) {
+        node->boolean = value->val.boolean;
+    }
 }
 
 static void copy_value(DeepNode *node) {
-    JsonbValue *value = &node->value;
+    if (!node->data)
+        return;
+    node->data = memcpy(palloc(Max(node->count, 1)), node->data, node->count);
     node->owned = true;
-    if (value->type == jbvType::jbvBinary)
-        copy_container(value);
-    else if (value->type == jbvType::jbvString)
-        value->val.string.val = pnstrdup(value->val.string.val, value->val.string.len);
-    else if (value->type == jbvType::jbvNumeric)
-        value->val.numeric = DatumGetNumericCopy(NumericGetDatum(value->val.numeric));
-    else
-        node->owned = false;
 }
 
 static void release_value(DeepNode *node) {
-    JsonbValue *value = &node->value;
-    if (!node->owned)
-        return;
+    if (node->owned)
+        pfree(node->data);
     node->owned = false;
-    if (value->type == jbvType::jbvBinary)
-        pfree(whole_jsonb(value));
-    else if (value->type == jbvType::jbvString)
-        pfree(value->val.string.val);
-    else
-        pfree(value->val.numeric);
 }
 
 // values_order: jsonb's order; values that are equal there but not the same (1.0 and 1.00) go by their bytes.
-static int values_order(const JsonbValue *left, const JsonbValue *right) {
-    Jsonb *a = JsonbValueToJsonb(const_cast<JsonbValue *>(left)),
-          *b = JsonbValueToJsonb(const_cast<JsonbValue *>(right));
+static int values_order(JsonbValue left, JsonbValue right) {
+    Jsonb *a = JsonbValueToJsonb(&left), *b = JsonbValueToJsonb(&right);
     int side = compareJsonbContainers(&a->root, &b->root);
     if (side == 0)
         side = memcmp(a, b, Min(VARSIZE(a), VARSIZE(b)));
@@ -101,7 +108,7 @@ static int values_order(const JsonbValue *left, const JsonbValue *right) {
 static bool set_wins(const DeepNode *node, const JsonbValue *value, int64 moment) {
     if (moment != node->set)
         return moment > node->set;
-    return value && (node->kind == DeepKind::Removed || values_order(value, &node->value) > 0);
+    return value && (node->kind == DeepKind::Removed || values_order(*value, deep_value(node)) > 0);
 }
 
 static void put_set(const Laying *laying, DeepNode *node, const JsonbValue *value) {
@@ -110,7 +117,7 @@ static void put_set(const Laying *laying, DeepNode *node, const JsonbValue *valu
     node->set = laying->moment;
     if (!value)
         return;
-    node->value = *value;
+    keep_value(node, value);
     if (laying->copies)
         copy_value(node);
 }
@@ -221,13 +228,13 @@ void fill_deep(DeepNode *node, const JsonbValue *value, int64 moment, bool is_pa
     if (is_object(value)) {
         node->kind = is_patch ? DeepKind::Patch : DeepKind::Document;
         node->object = moment;
-        node->value = *value;
+        keep_value(node, value);
         return;
     }
     node->set = moment;
     node->kind = is_patch && value->type == jbvType::jbvNull ? DeepKind::Removed : DeepKind::Value;
     if (node->kind == DeepKind::Value)
-        node->value = *value;
+        keep_value(node, value);
 }
 
 void make_members(DeepNode *node, uint64 count) {
@@ -246,7 +253,7 @@ void make_members(DeepNode *node, uint64 count) {
 }
 
 void look_into(DeepNode *node) {
-    const JsonbValue object = node->value;
+    const JsonbValue object = deep_value(node);
     const bool is_patch = node->kind == DeepKind::Patch;
     make_members(node, JsonContainerSize(object.val.binary.data));
     Members members = members_of(&object);
@@ -281,10 +288,8 @@ static void become_object(const Laying *laying, DeepNode *node, const JsonbValue
     release_value(node);
     fill_deep(node, object, laying->moment, laying->is_patch);
     node->set = set;
-    if (!laying->copies)
-        return;
-    copy_container(&node->value);
-    node->owned = true;
+    if (laying->copies)
+        copy_value(node);
 }
 
 static void lay_object(const Laying *laying, DeepNode *node, const JsonbValue *object) {
@@ -364,7 +369,8 @@ static void lay_given_object(DeepNode *node, const DeepNode *given) {
         lay_given_members(node, given);
     } else {
         const Laying laying{given->object, given->kind == DeepKind::Patch, false};
-        lay_object(&laying, node, &given->value);
+        const JsonbValue object = deep_value(given);
+        lay_object(&laying, node, &object);
     }
     node->set = set;
 }
@@ -372,30 +378,39 @@ static void lay_given_object(DeepNode *node, const DeepNode *given) {
 void lay_deep(DeepNode *root, const DeepNode *given) {
     check_stack_depth();
     const Laying laying{given->set, false, false};
-    if (is_deep_object(given))
+    if (is_deep_object(given)) {
         lay_given_object(root, given);
-    else if (given->set != unknown_moment)
-        lay_set(&laying, root, given->kind == DeepKind::Removed ? NULL : &given->value);
+    } else if (given->set != unknown_moment) {
+        const JsonbValue value = deep_value(given);
+        lay_set(&laying, root, given->kind == DeepKind::Removed ? NULL : &value);
+    }
 }
 
 // ---- reading
 
-bool has_removals(const JsonbValue *patch) {
+static bool has_nulls(const JsonbValue *patch) {
     check_stack_depth();
     Members members = members_of(patch);
     while (next_member(&members))
-        if (members.value.type == jbvType::jbvNull || (is_object(&members.value) && has_removals(&members.value)))
+        if (members.value.type == jbvType::jbvNull || (is_object(&members.value) && has_nulls(&members.value)))
             return true;
     return false;
+}
+
+bool removes(const DeepNode *node) {
+    if (node->kind != DeepKind::Patch)
+        return false;
+    const JsonbValue patch = deep_value(node);
+    return has_nulls(&patch);
 }
 
 // push_node writes a node as the value for which there is a place already.
 static JsonbValue *push_node(JsonbParseState **to, const DeepNode *node, int64 floor) {
     check_stack_depth();
-    if (node->kind == DeepKind::Patch)
-        return push_merged(to, NULL, &node->value);
-    if (node->kind != DeepKind::Members)
-        return pushJsonbValue(to, WJB_VALUE, const_cast<JsonbValue *>(&node->value));
+    if (node->kind != DeepKind::Members) {
+        JsonbValue value = deep_value(node);
+        return node->kind == DeepKind::Patch ? push_merged(to, NULL, &value) : pushJsonbValue(to, WJB_VALUE, &value);
+    }
     floor = Max(floor, node->set);
     pushJsonbValue(to, WJB_BEGIN_OBJECT, NULL);
     for (uint32 i = 0; i < node->count; i++) {
@@ -416,8 +431,10 @@ static JsonbValue *push_node(JsonbParseState **to, const DeepNode *node, int64 f
 Jsonb *deep_document(const DeepNode *root, int64 floor) {
     if (root->kind == DeepKind::Removed || deep_moment(root) < floor)
         return NULL;
-    if (root->kind != DeepKind::Members && (root->kind != DeepKind::Patch || !has_removals(&root->value)))
-        return JsonbValueToJsonb(const_cast<JsonbValue *>(&root->value));
+    if (root->kind != DeepKind::Members && !removes(root)) {
+        JsonbValue value = deep_value(root);
+        return JsonbValueToJsonb(&value);
+    }
     JsonbParseState *state = NULL;
     return JsonbValueToJsonb(push_node(&state, root, floor));
 }

@@ -31,14 +31,17 @@ struct DeepNode {
     const char *name;
     uint32 length;
     DeepKind kind;
-    bool owned;   // the value, or the patch, is a copy of its own
+    uint8 type;   // of the value, as jsonb has it: an array or a document is binary
+    bool boolean; // its value
+    bool owned;   // what `data` points to is a copy of its own
     int64 set;    // when it became what it is; of an object, when it was last something else
     int64 object; // of an object: the latest patch that had it
-    uint32 count, room;
     union {
-        JsonbValue value;
+        void *data;         // of a value, patch or document
         DeepNode **members; // in jsonb's order of keys
     };
+    uint32 count; // members, or bytes of the data
+    uint32 room;  // members for which there is room; 0: they are in memory that is not the node's own
 };
 
 inline bool is_deep_object(const DeepNode *node) { return node->kind >= DeepKind::Patch; }
@@ -47,6 +50,8 @@ inline bool is_deep_object(const DeepNode *node) { return node->kind >= DeepKind
 inline int64 deep_moment(const DeepNode *node) { return is_deep_object(node) ? node->object : node->set; }
 
 DeepNode *make_deep();
+
+JsonbValue deep_value(const DeepNode *node); // of a value, patch or document
 
 // check_deep refuses a patch that is nested too deeply, before anything is done with it.
 void check_deep(Jsonb *patch);
@@ -66,7 +71,7 @@ void make_members(DeepNode *node, uint64 count);
 // look_into makes nodes of the members of a document or patch.
 void look_into(DeepNode *node);
 
-bool has_removals(const JsonbValue *patch); // nulls of an object, at any depth
+bool removes(const DeepNode *node); // a patch with nulls, at any depth
 
 // deep_document is what a tree makes of nothing, without what happened before `floor`; NULL when there is nothing.
 Jsonb *deep_document(const DeepNode *root, int64 floor);

@@ -85,7 +85,7 @@ static bool is_gone(const DeepNode *node, int64 floor) {
 static int64 plain_since(const DeepNode *node, int64 floor) {
     check_stack_depth();
     if (node->kind == DeepKind::Removed || (is_deep_object(node) && node->set > floor) ||
-        (node->kind == DeepKind::Patch && has_removals(&node->value)))
+        (node->kind == DeepKind::Patch && removes(node)))
         return unknown_moment;
     if (node->kind == DeepKind::Members)
         for (uint32 i = 0; i < node->count; i++)
