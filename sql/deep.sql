@@ -79,23 +79,27 @@ CREATE FUNCTION put(document jsonb, path text[], value jsonb) RETURNS jsonb IMMU
     SELECT CASE WHEN path = '{}' THEN value ELSE jsonb_set(document, path, value) END $$;
 CREATE AGGREGATE built(path text[], value jsonb) (SFUNC = put, STYPE = jsonb);
 CREATE TABLE oracle (key int PRIMARY KEY, name text COLLATE "C", doc jsonb, at int);
-CREATE TABLE places AS
+CREATE TABLE places (key int, path text[], object bigint, set bigint, value jsonb);
+CREATE INDEX ON places (key, path);
+CREATE PROCEDURE ask_oracle(clears bool) LANGUAGE sql AS $$
+TRUNCATE oracle, places;
 WITH RECURSIVE events AS (
-    SELECT key, moment, '{}'::text[] AS path, doc AS value, false AS removes FROM facts WHERE doc IS NOT NULL
+    SELECT key, moment, '{}'::text[] AS path, coalesce(nullif(doc, CASE WHEN clears THEN 'null'::jsonb END), 'null') AS value,
+           clears AND (doc IS NULL OR doc = 'null') AS removes FROM facts WHERE clears OR doc IS NOT NULL
     UNION ALL
     SELECT e.key, e.moment, e.path || m.key, m.value, jsonb_typeof(m.value) = 'null'
     FROM events e, jsonb_each(CASE WHEN jsonb_typeof(e.value) = 'object' THEN e.value END) m
 )
+INSERT INTO places
 SELECT key, path, max(moment) FILTER (WHERE jsonb_typeof(value) = 'object') AS object,
        max(moment) FILTER (WHERE jsonb_typeof(value) <> 'object') AS set,
        (array_agg(CASE WHEN NOT removes THEN value END ORDER BY moment DESC, removes, value DESC)
         FILTER (WHERE jsonb_typeof(value) <> 'object'))[1] AS value
 FROM events GROUP BY key, path;
-CREATE INDEX ON places (key, path);
 INSERT INTO oracle
 SELECT k.key, k.name, d.doc, nullif(k.at, -3000000000) FROM
-    (SELECT key, (array_agg(name ORDER BY moment DESC, name DESC) FILTER (WHERE name IS NOT NULL))[1] AS name, max(moment) AS at
-     FROM facts GROUP BY key) k
+    (SELECT key, (array_agg(name ORDER BY moment DESC, name DESC NULLS LAST) FILTER (WHERE clears OR name IS NOT NULL))[1] AS name,
+            max(moment) AS at FROM facts GROUP BY key) k
     LEFT JOIN (
     SELECT key, built(path, CASE WHEN is_object THEN '{}' ELSE value END ORDER BY cardinality(path)) AS doc FROM (
         SELECT p.*, is_object, (SELECT max(o.set) FROM places o, generate_series(0, cardinality(p.path) - 1) depth
@@ -103,6 +107,8 @@ SELECT k.key, k.name, d.doc, nullif(k.at, -3000000000) FROM
         FROM places p, LATERAL (SELECT coalesce(p.object >= coalesce(p.set, p.object), false) AS is_object) o) x
     WHERE (is_object OR value IS NOT NULL) AND (over IS NULL OR greatest(object, set) >= over)
     GROUP BY key) d USING (key);
+$$;
+CALL ask_oracle(false);
 -- where no moments are the same both must agree
 SELECT count(*) FILTER (WHERE o.doc IS DISTINCT FROM i.doc) AS differences, count(*) > 800 AS many,
        count(*) FILTER (WHERE o.doc::text LIKE '%: {%: {%') > 100 AS deep
@@ -196,6 +202,31 @@ SELECT differences('t7', 10);
 SELECT count(*) FROM sluice.rejects WHERE pipeline = 'm7';
 
 -- ---- nulls that clear, in columns and in documents
+
+CALL ask_oracle(true);
+CREATE FUNCTION patched_or_cleared(document jsonb, patch jsonb) RETURNS jsonb LANGUAGE sql AS $$
+    SELECT CASE WHEN patch IS NOT NULL THEN sluice.jsonb_merge_patch(document, patch) END $$;
+CREATE AGGREGATE patched_or_cleared(jsonb) (SFUNC = patched_or_cleared, STYPE = jsonb);
+SELECT count(*) FILTER (WHERE o.doc IS DISTINCT FROM i.doc) AS differences, count(*) > 800 AS many, count(*) FILTER (WHERE o.doc IS NULL) > 50 AS cleared
+FROM oracle o JOIN (SELECT key, patched_or_cleared(nullif(doc, 'null') ORDER BY moment) AS doc FROM facts GROUP BY key) i USING (key) WHERE key < 1000;
+CALL make_source('c1');
+SELECT sluice.create_merge('c1', 'c1', 'tc1', '{key}', 'at', '{name,doc}', deep => '{doc}', nulls => 'clear', delete_when => $$op = 'D'$$);
+CALL arrive('c1', 'md5(n::text)', 1, 1);
+UPDATE c1 SET doc = NULL WHERE doc = 'null';
+CALL sluice.run('c1');
+SELECT differences('tc1');
+CALL make_source('c2');
+SELECT sluice.create_merge('c2', 'c2', 'tc2', '{key}', 'at', '{name,doc}', deep => '{doc}', nulls => 'clear', delete_when => $$op = 'D'$$, batch_size => 500);
+CALL arrive('c2', 'md5(n::text)', 1, 1, 5);
+UPDATE c2 SET doc = NULL WHERE doc = 'null';
+CALL sluice.run('c2');
+SELECT differences('tc2', 5);
+CREATE TABLE c3 (seq bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, op text, document jsonb);
+CREATE TABLE tc3 (key int PRIMARY KEY, at int, name text COLLATE "C", doc jsonb);
+SELECT sluice.create_merge('c3', 'c3', 'tc3', '{key}', 'at', deep => '{doc}', document => 'document', delete_when => $$op = 'D'$$, batch_size => 2000);
+INSERT INTO c3 (op, document) SELECT op, jsonb_build_object('key', key, 'at', at, 'name', name, 'doc', doc) FROM history ORDER BY md5(n::text);
+CALL sluice.run('c3');
+SELECT differences('tc3');
 
 CALL make_source('s8');
 SELECT sluice.create_merge('m8', 's8', 't8', '{key}', 'at', '{name,doc}', deep => '{doc}', nulls => 'clear', batch_size => 2);
