@@ -9,8 +9,8 @@
 
 namespace sluice {
 
-// What a chunk of memory has besides its content, at most.
-constexpr Size chunk_head = 2 * MAXIMUM_ALIGNOF;
+// What a chunk of memory has besides its content, at most (in a server that checks its memory).
+constexpr Size chunk_head = 3 * MAXIMUM_ALIGNOF;
 
 Fold *make_fold(const MergePlan *plan, MemoryContext parent) {
     Fold *fold = static_cast<Fold *>(palloc0(sizeof(Fold)));
@@ -102,6 +102,12 @@ static Size value_size(const MergeLeaf *leaf, Datum value) {
     return leaf->length == -1 ? VARSIZE_ANY(DatumGetPointer(value)) : datumGetSize(value, false, leaf->length);
 }
 
+// chunk_size is what the server would give for a size anyway, so that all of it may be used.
+static Size chunk_size(Size size) {
+    constexpr Size least = 16, chunk_limit = 8192;
+    return size > chunk_limit ? MAXALIGN(size) : pg_nextpower2_size_t(Max(size, least));
+}
+
 // put_value copies a value to where the one before was, if that has room, or to a place of its own.
 static Datum put_value(const MergeLeaf *leaf, Datum before, Datum value) {
     if (leaf->by_value)
@@ -115,9 +121,9 @@ static Datum put_value(const MergeLeaf *leaf, Datum before, Datum value) {
     const Size size = value_size(leaf, value);
     char *place = DatumGetPointer(before);
     if (!place)
-        place = static_cast<char *>(palloc(size));
+        place = static_cast<char *>(palloc(chunk_size(size)));
     else if (GetMemoryChunkSpace(place) < size + chunk_head)
-        place = static_cast<char *>(repalloc(place, size));
+        place = static_cast<char *>(repalloc(place, chunk_size(size)));
     memcpy(place, DatumGetPointer(value), size);
     return PointerGetDatum(place);
 }
