@@ -19,8 +19,8 @@ ROOMS := bridge names naming catalog json_text value path mapping mapping_text d
 	leaf_buffer keyed settle replaced writer sequence seen arrival leaves source expression order stamp work_list arrival_index ledger compare \
 	shape dictionary coverage infer ddl key key_plan shred_plan shred sample grow cursor sequence_cursor snapshot_cursor hash_cursor \
 	pipeline rights chunk reject shred_work \
-	moment merge_definition merge_plan fold merge_state merge_row merge_delete merge_write merge_work create_merge \
-	aggregate latest merge_patch patch_fold merge_patch_agg field create_table \
+	moment merge_patch deep deep_times merge_definition merge_plan fold merge_state merge_row merge_delete merge_write merge_work create_merge \
+	aggregate latest patch_fold merge_patch_agg field create_table \
 	signed tally stage calendar facts_mapping newest facts_plan dimension references facts_row facts_write facts_definition \
 	retention retention_table facts_work create_facts create_retention \
 	work create create_shred alter preview position rewind add_arrival infer_entry run entry module
@@ -36,7 +36,7 @@ SQL_PIECES := catalog format content pipeline arrival infer \
 REGRESS := \
 	shred path types value format content mapping infer target error reject unknown preview writer key foreign_key pipeline \
 	snapshot hash arrival position rights comments \
-	merge \
+	merge deep \
 	latest merge_patch create_table \
 	signed facts facts_mapping measure dimension retention
 

@@ -112,8 +112,8 @@ BEGIN
     END LOOP;
 END $$;
 SELECT setseed(0.7);
-CALL check_increments(40);
-SELECT count(*) > 500 AS many, (SELECT count(*) FROM by_hash.name) > 100 AS versions, (SELECT count(*) FROM by_hash.sale) > 100 AS facts FROM orders;
+CALL check_increments(25);
+SELECT count(*) > 300 AS many, (SELECT count(*) FROM by_hash.name) > 100 AS versions, (SELECT count(*) FROM by_hash.sale) > 100 AS facts FROM orders;
 SELECT mart, what, rows FROM (VALUES ('by_sequence'), ('by_hash'), ('by_snapshot'), ('replaced')) v(mart), differences(mart) WHERE rows > 0;
 
 -- The oracles see what is wrong

@@ -83,7 +83,7 @@ CALL refuse('{"grain": {"day": "at::date", "item_id": {"dimension": "item", "col
 -- Types
 CALL refuse('{"grain": {"day": "item_id", "item_id": "item_id"}}');
 CALL refuse('{"grain": {"day": "at::date", "item_id": "item_id"}, "measures": {"name": "name"}}');
-CALL refuse('{"grain": {"day": "at::date", "item_id": "item_id"}, "measures": {"name": {"max": "name", "signed": true}}, "sign": {"by": "status"}}');
+CALL refuse('{"grain": {"day": "at::date", "item_id": "item_id"}, "measures": {"name": {"max": "name", "signed": true}}, "sign": {"by": "status", "negative": ["refunded"]}}');
 CALL refuse('{"grain": {"day": "at::date", "item_id": "item_id"}, "measures": {"name": {"count": "all"}}}');
 CALL refuse('{"grain": {"day": "at::date", "item_id": "item_id"}, "measures": {"doc": {"max": "doc"}}}');
 CALL refuse(with_(', "last": {"name": "name"}'), newest_by => 'doc');

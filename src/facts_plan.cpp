@@ -50,8 +50,10 @@ static const char *text_list(List *words) {
     return list.data;
 }
 
-static const char *listed_sql(const char *status, List *words) {
-    return psprintf("%s::pg_catalog.text OPERATOR(pg_catalog.=) ANY (%s)", status, text_list(words));
+static void append_case(StringInfo to, const char *status, List *words, const char *result) {
+    if (words != NIL)
+        appendStringInfo(to, "WHEN %s::pg_catalog.text OPERATOR(pg_catalog.=) ANY (%s) THEN %s ", status,
+                         text_list(words), result);
 }
 
 // plan_sign reads what a row counts: 1, -1, or 0 when it is ignored.
@@ -62,10 +64,12 @@ static void plan_sign(const Planning *planning) {
     if (!mapping->sign_by)
         return;
     const Expression by = read_mapped(planning->source, "/sign/by", mapping->sign_by);
-    plan->sign = add_input(plan,
-                           psprintf("CASE WHEN %s THEN 0 WHEN %s THEN -1 ELSE 1 END",
-                                    listed_sql(by.sql, mapping->ignore), listed_sql(by.sql, mapping->negative)),
-                           INT4OID);
+    StringInfoData sign;
+    initStringInfo(&sign);
+    append_case(&sign, by.sql, mapping->ignore, "0");
+    append_case(&sign, by.sql, mapping->negative, "-1");
+    if (sign.len > 0)
+        plan->sign = add_input(plan, psprintf("CASE %sELSE 1 END", sign.data), INT4OID);
 }
 
 static void plan_time(Planning *planning, const char *newest_by) {
