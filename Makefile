@@ -23,7 +23,7 @@ ROOMS := bridge names naming catalog json_text value path mapping mapping_text d
 	aggregate latest patch_fold merge_patch_agg field create_table \
 	signed tally stage calendar facts_mapping newest facts_plan dimension references facts_row facts_write facts_definition \
 	retention retention_table facts_work create_facts create_retention \
-	work create create_shred alter preview position rewind add_arrival infer_entry run entry module
+	work create create_shred alter preview position purge rewind add_arrival infer_entry run entry module
 
 # The pieces of the install script, src/NAME.sql, in the order in which they run.
 SQL_PIECES := catalog format content pipeline arrival infer \
@@ -35,7 +35,7 @@ SQL_PIECES := catalog format content pipeline arrival infer \
 # test/check fails when a file is there that its list does not name.
 REGRESS := \
 	shred path types value format content mapping infer target error reject unknown preview writer key foreign_key pipeline \
-	snapshot hash arrival position rights comments \
+	snapshot hash arrival position purge rights comments \
 	merge deep \
 	latest merge_patch create_table \
 	signed facts facts_mapping measure dimension retention
