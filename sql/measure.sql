@@ -116,6 +116,7 @@ INSERT INTO staging VALUES ('2024-01-01', 1, 2, 1, NULL), ('2024-01-02', 2, 1, 1
 CALL sluice.run('rebuilt');
 SELECT day, item_id, quantity, paid, n FROM rebuilt ORDER BY 1, 2;
 SELECT message FROM sluice.rejects WHERE pipeline = 'rebuilt' ORDER BY 1;
+CALL sluice.retry('rebuilt');
 SELECT sluice.drop_pipeline('rebuilt');
 
 -- What facts refer to is looked up once; where it is not there, the server says so as ever

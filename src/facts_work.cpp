@@ -84,13 +84,23 @@ static TallyColumn *columns_with_surrogates(const FactsPlan *plan) {
     return columns;
 }
 
+// refuse_retry: the facts would be made anew from a source that may not hold the row any more.
+static void refuse_retry(const Job *job, const FactsMapping *mapping) {
+    if (job->options.retry && mapping->replaces)
+        ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+                        errmsg("pipeline \"%s\" makes its facts anew from the source: there is nothing to load again",
+                               job->pipeline->name),
+                        errhint("Mend the rows in the source, or deliver them again.")));
+}
+
 SourceColumns FactsWork::plan(Relation source) {
     plan_ = NULL;
     Pipeline *pipeline = job_->pipeline;
     const FactsDefinition definition = read_facts_definition(pipeline->mapping);
-    FactsPlan *plan =
-        plan_facts(read_facts_mapping(definition.mapping), find_fact_table(definition.target, "target", source),
-                   definition.newest_by, source, pipeline->id, rejects_rows(job_));
+    const FactsMapping *mapping = read_facts_mapping(definition.mapping);
+    refuse_retry(job_, mapping);
+    FactsPlan *plan = plan_facts(mapping, find_fact_table(definition.target, "target", source), definition.newest_by,
+                                 source, pipeline->id, rejects_rows(job_));
     own_newest(plan, pipeline->id, pipeline->owner);
     target_ = open_facts_target(plan, job_->row);
     target_->see = job_->see;

@@ -104,12 +104,10 @@ static void append_customers(StringInfo to, const Retention *retention, Relation
     appendStringInfo(to,
                      "    SELECT %s AS period_id,\n           %s AS orders,\n           %s AS refunds,\n"
                      "           coalesce(pg_catalog.sum(s.%s), '0') AS revenue\n    FROM %s s\n"
-                     "    WHERE s.%s IS NOT NULL AND %s IS NOT NULL",
+                     "    WHERE s.%s IS NOT NULL AND %s\n    GROUP BY 1, s.%s\n",
                      period, count_sql(retention->orders, amount, ">="), count_sql(retention->refunds, amount, "<"),
-                     amount, relation_name(retention->facts), customer, period);
-    if (condition)
-        appendStringInfo(to, " AND %s", condition);
-    appendStringInfo(to, "\n    GROUP BY 1, s.%s\n", customer);
+                     amount, relation_name(retention->facts), customer,
+                     condition ? condition : psprintf("%s IS NOT NULL", period), customer);
 }
 
 void append_retention_query(StringInfo to, const Retention *retention, Relation facts, const char *condition) {
