@@ -122,6 +122,23 @@ INSERT INTO orders (at, item_id, name) VALUES (NULL, 1, 'z');
 CALL sluice.run('history');
 SELECT sluice.drop_pipeline('history');
 
+-- valid_from may be of a type that newest_by becomes without loss
+TRUNCATE orders;
+CREATE TABLE zoned (item_id int, name text, valid_from timestamptz, valid_to timestamptz, is_current boolean);
+CREATE TABLE daily (item_id int, name text, valid_from date, valid_to date, is_current boolean);
+SELECT sluice.create_facts('zoned', 'orders', 'sale',
+    '{"grain": {"item_id": "item_id"}, "dimensions": [{"table": "item", "key": {"item_id": "item_id"}},
+      {"table": "zoned", "key": {"item_id": "item_id"}, "columns": {"name": "name"}, "history": true}]}', newest_by => 'at');
+INSERT INTO orders (at, item_id, name) VALUES ('2024-03-01 10:00', 1, 'b'), ('2024-01-15', 1, 'a');
+CALL sluice.run('zoned');
+INSERT INTO orders (at, item_id, name) VALUES ('2024-02-01 10:00', 1, 'c');
+CALL sluice.run('zoned');
+TABLE zoned ORDER BY valid_from;
+SELECT sluice.create_facts('daily', 'orders', 'sale',
+    '{"grain": {"item_id": "item_id"}, "dimensions": [{"table": "daily", "key": {"item_id": "item_id"}, "columns": {"name": "name"}, "history": true}]}', newest_by => 'at');
+SELECT sluice.drop_pipeline('zoned');
+DROP TABLE zoned, daily;
+
 -- Facts hold the surrogate of the version that was valid at their time
 TRUNCATE orders, name;
 CREATE TABLE versioned (day date, name int, n int, UNIQUE (day, name));

@@ -34,7 +34,9 @@ struct Dimension {
     Oid relation;
     FactColumn *columns; // those of the key, then the others, then the day of a calendar
     int key_count, count;
-    int time;              // the column that holds newest_by; -1: none
+    int time;      // the column that holds newest_by; -1: none
+    Oid time_type; // of the times that go with its rows: newest_by's, or with history that of valid_from
+    Coercion time_coercion;
     const char *newest;    // the table that remembers times instead (newest.hpp), or NULL
     const char *open_end;  // of a history: valid_to of the current version, as SQL
     const char *surrogate; // the column that facts hold, or NULL

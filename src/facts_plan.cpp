@@ -201,8 +201,8 @@ static Oid require_key_index(Relation relation, const FactColumn *columns, int c
     return index;
 }
 
-// check_history_column checks one of valid_from, valid_to and is_current.
-static Form_pg_attribute check_history_column(Relation relation, const char *name, Oid type, const char *pointer) {
+// history_column finds one of valid_from, valid_to and is_current.
+static Form_pg_attribute history_column(Relation relation, const char *name, const char *pointer) {
     const AttrNumber number = get_attnum(RelationGetRelid(relation), name);
     if (number <= 0)
         mapping_error(
@@ -210,26 +210,40 @@ static Form_pg_attribute check_history_column(Relation relation, const char *nam
             psprintf("a history needs a column \"%s\", which %s has not", name,
                      relation_name(RelationGetRelid(relation))),
             "Its versions have valid_from and valid_to, of the type of newest_by, and is_current, a boolean.");
-    Form_pg_attribute column = TupleDescAttr(RelationGetDescr(relation), number - 1);
+    return TupleDescAttr(RelationGetDescr(relation), number - 1);
+}
+
+static void check_history_type(Relation relation, Form_pg_attribute column, Oid type, const char *pointer) {
     if (getBaseType(column->atttypid) != type)
         mapping_error(pointer,
-                      psprintf("column \"%s\" of %s has type %s, not %s", name,
+                      psprintf("column \"%s\" of %s has type %s, not %s", NameStr(column->attname),
                                relation_name(RelationGetRelid(relation)), format_type_be(column->atttypid),
                                format_type_be(type)),
                       "valid_from and valid_to have the type of newest_by, is_current is a boolean.");
-    return column;
+}
+
+// plan_valid_from lets newest_by become the type of valid_from where no time is lost: a timestamp a timestamptz, say.
+static void plan_valid_from(const Planning *planning, Dimension *dimension, Relation relation, const char *pointer) {
+    Form_pg_attribute from = history_column(relation, "valid_from", pointer);
+    Oid time = planning->plan->time_type;
+    dimension->time_type = getBaseType(from->atttypid);
+    if (!can_coerce_type(1, &time, &dimension->time_type, COERCION_IMPLICIT) ||
+        !plan_coercion(&dimension->time_coercion, time, -1, dimension->time_type, -1))
+        check_history_type(relation, from, time, pointer);
 }
 
 static void plan_history(const Planning *planning, Dimension *dimension, Relation relation) {
+    dimension->time_type = planning->plan->time_type;
     if (!dimension->mapped->history)
         return;
     const char *pointer = psprintf("%s/history", dimension->mapped->pointer);
     if (!planning->time)
         mapping_error(pointer, "needs newest_by: it says from when on a version is valid", NULL);
-    const Oid type = planning->plan->time_type;
-    (void)check_history_column(relation, "valid_from", type, pointer);
-    (void)check_history_column(relation, "is_current", BOOLOID, pointer);
-    Form_pg_attribute end = check_history_column(relation, "valid_to", type, pointer);
+    plan_valid_from(planning, dimension, relation, pointer);
+    const Oid type = dimension->time_type;
+    check_history_type(relation, history_column(relation, "is_current", pointer), BOOLOID, pointer);
+    Form_pg_attribute end = history_column(relation, "valid_to", pointer);
+    check_history_type(relation, end, type, pointer);
     const bool infinite = type == DATEOID || type == TIMESTAMPOID || type == TIMESTAMPTZOID;
     if (end->attnotnull && !infinite)
         mapping_error(pointer, "column \"valid_to\" must take nulls: the current version has no end", NULL);
@@ -244,12 +258,12 @@ static void tally_dimension(const Planning *planning, Dimension *dimension) {
     for (int i = 0; i < dimension->count; i++) {
         const FactColumn *column = &dimension->columns[i];
         if (history && i == dimension->key_count)
-            describe_tally_column(next++, TallyRole::Key, plan->time_type, plan->time_collation, "newest_by");
+            describe_tally_column(next++, TallyRole::Key, dimension->time_type, plan->time_collation, "newest_by");
         describe_tally_column(next++, i < dimension->key_count ? TallyRole::Key : TallyRole::Newest, column->type,
                               column->collation, column->pointer);
     }
     if (planning->time && dimension->count > dimension->key_count)
-        describe_tally_column(next++, TallyRole::Time, plan->time_type, plan->time_collation, "newest_by");
+        describe_tally_column(next++, TallyRole::Time, dimension->time_type, plan->time_collation, "newest_by");
     dimension->tally_count = next - dimension->tally;
 }
 
@@ -266,9 +280,8 @@ static void plan_dimension(const Planning *planning, Dimension *dimension, const
     dimension->relation = find_fact_table(mapped->table, place, planning->source);
     Relation relation = table_open(dimension->relation, AccessShareLock);
     plan_dimension_columns(planning, dimension, relation);
-    if (mapped->history)
-        plan_history(planning, dimension, relation);
-    else
+    plan_history(planning, dimension, relation);
+    if (!mapped->history)
         (void)require_key_index(relation, dimension->columns, mapped->key_count, pointer_to(mapped->pointer, "key"));
     plan_calendar(planning, dimension, relation);
     tally_dimension(planning, dimension);

@@ -49,8 +49,15 @@ static void read_time(const FactsPlan *plan, const Datum *inputs, const bool *nu
 
 // ---- dimensions
 
-static void read_dimension_row(const FactsPlan *plan, const Dimension *dimension, const Datum *inputs,
-                               const bool *nulls, FactRow *row, RowValues *to) {
+static void read_dimension_time(const FactsPlan *plan, Dimension *dimension, const Datum *inputs, const bool *nulls,
+                                Datum *value, bool *is_null) {
+    read_time(plan, inputs, nulls, value, is_null);
+    if (dimension->time_coercion.there)
+        *value = coerce_value(&dimension->time_coercion, *value, is_null);
+}
+
+static void read_dimension_row(const FactsPlan *plan, Dimension *dimension, const Datum *inputs, const bool *nulls,
+                               FactRow *row, RowValues *to) {
     const bool history = dimension->mapped->history;
     int next = 0;
     row->relation = dimension->relation;
@@ -60,7 +67,7 @@ static void read_dimension_row(const FactsPlan *plan, const Dimension *dimension
             if (nulls[plan->time])
                 ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("newest_by is null"),
                                 errhint("A history needs to know from when on a version is valid.")));
-            read_time(plan, inputs, nulls, &to->values[next], &to->nulls[next]);
+            read_dimension_time(plan, dimension, inputs, nulls, &to->values[next], &to->nulls[next]);
             next++;
         }
         row->at = &dimension->columns[i];
@@ -73,7 +80,7 @@ static void read_dimension_row(const FactsPlan *plan, const Dimension *dimension
         next++;
     }
     if (next < dimension->tally_count)
-        read_time(plan, inputs, nulls, &to->values[next], &to->nulls[next]);
+        read_dimension_time(plan, dimension, inputs, nulls, &to->values[next], &to->nulls[next]);
 }
 
 // ---- facts

@@ -34,7 +34,7 @@ static void append_columns(StringInfo to, const char *prefix, const FactColumn *
 }
 
 // create_table makes one; `seen` are the columns of a history, all whose times are kept.
-static void create_table(const FactsPlan *plan, const char *table, const FactColumn *key, int key_count,
+static void create_table(Oid time_type, Oid time_collation, const char *table, const FactColumn *key, int key_count,
                          const FactColumn *seen, int seen_count, const char *comment, Oid owner) {
     StringInfoData statement;
     initStringInfo(&statement);
@@ -42,7 +42,7 @@ static void create_table(const FactsPlan *plan, const char *table, const FactCol
     append_columns(&statement, "k", key, key_count);
     append_columns(&statement, "c", seen, seen_count);
     appendStringInfoString(&statement, "t ");
-    append_type(&statement, plan->time_type, -1, plan->time_collation);
+    append_type(&statement, time_type, -1, time_collation);
     appendStringInfoString(&statement, ", PRIMARY KEY (");
     for (int i = 0; i < key_count; i++)
         appendStringInfo(&statement, "%sk%d", i ? ", " : "", i + 1);
@@ -57,15 +57,16 @@ static void create_table(const FactsPlan *plan, const char *table, const FactCol
 
 void create_newest(const FactsPlan *plan, int32 pipeline, const char *name, Oid owner) {
     if (plan->newest)
-        create_table(plan, newest_name(pipeline, 0), plan->columns, plan->grain_count, NULL, 0,
-                     psprintf("of which time the facts of pipeline %s are", name), owner);
+        create_table(plan->time_type, plan->time_collation, newest_name(pipeline, 0), plan->columns, plan->grain_count,
+                     NULL, 0, psprintf("of which time the facts of pipeline %s are", name), owner);
     for (int i = 0; i < plan->dimension_count; i++) {
         const Dimension *dimension = &plan->dimensions[i];
         if (!dimension->newest)
             continue;
         const bool history = dimension->mapped->history;
-        create_table(plan, newest_name(pipeline, dimension->number), dimension->columns, dimension->key_count,
-                     dimension->columns + dimension->key_count, history ? dimension->count - dimension->key_count : 0,
+        create_table(dimension->time_type, plan->time_collation, newest_name(pipeline, dimension->number),
+                     dimension->columns, dimension->key_count, dimension->columns + dimension->key_count,
+                     history ? dimension->count - dimension->key_count : 0,
                      psprintf("of which time pipeline %s saw the rows of %s", name, relation_name(dimension->relation)),
                      owner);
     }
