@@ -17,11 +17,12 @@ VERSION := $(shell sed -n "s/^default_version *= *'\(.*\)'.*/\1/p" sluice.contro
 # The C++ sources, src/NAME.cpp: what others stand on comes first.
 ROOMS := bridge names naming catalog json_text value path mapping mapping_text document content coercion convert format foreign_key \
 	leaf_buffer keyed settle replaced writer sequence seen arrival leaves source expression order stamp work_list arrival_index ledger compare \
+	datum_set partitions load_definition track back_off load_plan \
 	shape dictionary coverage infer ddl key_plan shred_plan shred sample grow cursor sequence_cursor snapshot_cursor \
-	hash_cursor pipeline rights chunk reject shred_work work preview create create_shred alter position rewind add_arrival infer_entry run entry module
+	hash_cursor trigger_cursor pipeline rights chunk reject shred_work load_work work preview create create_shred create_load alter position late rewind add_arrival infer_entry run entry module
 
 # The pieces of the install script, src/NAME.sql, in the order in which they run.
-SQL_PIECES := catalog format content pipeline arrival infer shred run position status reject grow
+SQL_PIECES := catalog format content pipeline arrival infer shred run position status reject grow track load back_off
 
 # The tests: sql/NAME.sql with expected/NAME.out, test/isolation/specs/NAME.spec with test/isolation/expected/NAME.out.
 # test/check fails when a file is there that its list does not name.

@@ -16,7 +16,7 @@ CREATE TABLE sluice.pipeline (
     document      text,
     content_columns text[],
     mapping       json,
-    cursor        text NOT NULL CHECK (cursor IN ('sequence', 'snapshot', 'hash')),
+    cursor        text NOT NULL CHECK (cursor IN ('sequence', 'snapshot', 'hash', 'trigger')),
     order_by      text,
     lookback      text,
     duplicates    text NOT NULL DEFAULT 'skip' CHECK (duplicates IN ('skip', 'keep')),
@@ -44,7 +44,7 @@ COMMENT ON COLUMN sluice.pipeline.home IS 'the database (system identifier/oid) 
 COMMENT ON COLUMN sluice.pipeline.document IS 'column of the source that holds the document; null: rows are read as they are';
 COMMENT ON COLUMN sluice.pipeline.content_columns IS 'hash cursor over rows: the columns by which it knows them';
 COMMENT ON COLUMN sluice.pipeline.mapping IS 'the definition as it was written: of a shred how documents become rows';
-COMMENT ON COLUMN sluice.pipeline.cursor IS 'how the pipeline knows which source rows are new: sequence, snapshot or hash';
+COMMENT ON COLUMN sluice.pipeline.cursor IS 'how the pipeline knows which source rows are new: sequence, snapshot or hash; trigger: of a load, the partitions that changed are';
 COMMENT ON COLUMN sluice.pipeline.order_by IS 'in which order the source is read: a column, or for the hash cursor an SQL expression; null: in none';
 COMMENT ON COLUMN sluice.pipeline.lookback IS 'hash cursor: how far behind the position a row may come; null: without limit';
 COMMENT ON COLUMN sluice.pipeline.duplicates IS 'hash cursor: whether equal rows are deliveries of one (skip) or rows of their own (keep)';

@@ -27,6 +27,8 @@ struct Job {
     MemoryContext memory, planned, batch, row;
 };
 
+enum class BatchEnd : uint8_t { Idle, More, Last };
+
 class Work {
 public:
     // plan ties the definition to its relations as they are now, in CurrentMemoryContext, and tells what it wants to read.
@@ -44,7 +46,16 @@ public:
     // was tried often enough.
     virtual bool again(const ErrorData *error, bool last) = 0;
     virtual void committed() {} // after a batch that did not fail
+
+    // A work that goes on takes rows of the source only to know what there is to do: they are no batches of it. When they
+    // are read to the end, it does step after step, a batch each, until one says that it was the last, or found nothing.
+    virtual bool goes_on() { return false; }
+    virtual BatchEnd step(RunCounts *) { return BatchEnd::Idle; }
+    virtual void failed(const char *) {} // the run ends with this error, which is being recorded
 };
+
+// need_run_id gives the run its number, if it has none yet.
+void need_run_id(Job *job);
 
 // make_work makes what the kind of the pipeline needs; it lives in CurrentMemoryContext.
 Work *make_work(Job *job);

@@ -1,0 +1,499 @@
+// See track.hpp.
+//
+// Triggers fire for the table that a statement names alone, so every table of the source has them: the root, partitions on
+// the way and leaves. They are statement-level and look at the transition tables, once through, for distinct values of the
+// partition expression. That is the owner's expression in somebody else's transaction: it runs as the owner, under security
+// restriction and in a subtransaction, and if it fails, everything counts as changed, and the writer goes on. The entry
+// itself is written outside the subtransaction, so that the writer needs no transaction number more than he has.
+#include "track.hpp"
+
+#include "catalog.hpp"
+#include "datum_set.hpp"
+#include "leaves.hpp"
+#include "order.hpp"
+#include "partitions.hpp"
+#include "rights.hpp"
+#include "sequence.hpp"
+
+namespace sluice {
+
+// ---- the table
+
+static const char *table_name(int32 pipeline) { return psprintf("track_%d", pipeline); }
+
+const char *track_name(int32 pipeline) { return psprintf("sluice.%s", table_name(pipeline)); }
+
+Oid find_track(int32 pipeline) { return get_relname_relid(table_name(pipeline), get_namespace_oid("sluice", false)); }
+
+static void execute(const char *statement) {
+    const Parameters none{};
+    catalog_execute(statement, &none);
+}
+
+void create_track(int32 pipeline, const char *name, Oid owner) {
+    const char *table = track_name(pipeline);
+    execute(psprintf("CREATE TABLE %s (partition text, xid xid8 NOT NULL, at timestamptz NOT NULL) USING heap", table));
+    execute(psprintf("REVOKE ALL ON %s FROM PUBLIC", table));
+    execute(psprintf("COMMENT ON TABLE %s IS %s", table,
+                     quote_literal_cstr(psprintf("partitions that changed since pipeline %s looked last", name))));
+    execute(psprintf("ALTER TABLE %s OWNER TO %s", table, quote_identifier(GetUserNameFromId(owner, false))));
+}
+
+void own_track(int32 pipeline, Oid owner) {
+    HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(find_track(pipeline)));
+    if (!HeapTupleIsValid(tuple))
+        return;
+    const Oid now = reinterpret_cast<Form_pg_class>(GETSTRUCT(tuple))->relowner;
+    ReleaseSysCache(tuple);
+    if (now != owner)
+        execute(psprintf("ALTER TABLE %s OWNER TO %s", track_name(pipeline),
+                         quote_identifier(GetUserNameFromId(owner, false))));
+}
+
+struct TrackEntry {
+    const char *partition; // NULL: all
+    FullTransactionId transaction;
+    TimestampTz at;
+};
+
+static void insert_entry(Relation track, const TrackEntry *entry) {
+    Datum values[] = {entry->partition ? CStringGetTextDatum(entry->partition) : static_cast<Datum>(0),
+                      FullTransactionIdGetDatum(entry->transaction), TimestampTzGetDatum(entry->at)};
+    bool nulls[] = {!entry->partition, false, false};
+    HeapTuple tuple = heap_form_tuple(RelationGetDescr(track), values, nulls);
+    simple_heap_insert(track, tuple);
+    heap_freetuple(tuple);
+}
+
+// write_entries appends the partitions of a list (of texts), or all of them.
+static void write_entries(Oid table, List *partitions, bool all) {
+    if (!all && partitions == NIL)
+        return;
+    Relation track = table_open(table, RowExclusiveLock);
+    TrackEntry entry{NULL, GetTopFullTransactionId(), GetCurrentTimestamp()};
+    if (all)
+        insert_entry(track, &entry);
+    ListCell *cell;
+    foreach (cell, all ? NIL : partitions) {
+        entry.partition = static_cast<const char *>(lfirst(cell));
+        insert_entry(track, &entry);
+    }
+    table_close(track, NoLock);
+}
+
+// ---- the triggers
+
+struct TrackTrigger {
+    const char *suffix, *event, *transition;
+    bool of_deletes;
+};
+
+static constexpr TrackTrigger track_triggers[] = {
+    {"insert", "AFTER INSERT", "REFERENCING NEW TABLE AS sluice_new", false},
+    {"update", "AFTER UPDATE", "REFERENCING OLD TABLE AS sluice_old NEW TABLE AS sluice_new", false},
+    {"delete", "AFTER DELETE", "REFERENCING OLD TABLE AS sluice_old", true},
+    {"truncate", "BEFORE TRUNCATE", "", true},
+};
+
+static const char *trigger_name(int32 pipeline, const TrackTrigger *trigger) {
+    return psprintf("sluice_%d_%s", pipeline, trigger->suffix);
+}
+
+static bool has_triggers(const LoadDefinition *load, Oid table) {
+    for (const TrackTrigger &trigger : track_triggers)
+        if ((load->reloads_deletes || !trigger.of_deletes) &&
+            !OidIsValid(get_trigger_oid(table, trigger_name(load->pipeline, &trigger), true)))
+            return false;
+    return true;
+}
+
+static void add_triggers(const LoadDefinition *load, Oid table) {
+    Relation relation = relation_open(table, ShareRowExclusiveLock);
+    for (const TrackTrigger &trigger : track_triggers) {
+        const char *name = trigger_name(load->pipeline, &trigger);
+        if ((trigger.of_deletes && !load->reloads_deletes) || OidIsValid(get_trigger_oid(table, name, true)))
+            continue;
+        execute(psprintf("CREATE TRIGGER %s %s ON %s %s FOR EACH STATEMENT EXECUTE FUNCTION sluice.track('%d')", name,
+                         trigger.event, relation_name(table), trigger.transition, load->pipeline));
+        enable_trigger_always(relation, name);
+        CommandCounterIncrement();
+    }
+    relation_close(relation, NoLock);
+}
+
+// drop_triggers drops those of one table; partitions have none that were cloned.
+static void drop_triggers(int32 pipeline, Oid table) {
+    for (const TrackTrigger &trigger : track_triggers) {
+        const char *name = trigger_name(pipeline, &trigger);
+        if (OidIsValid(get_trigger_oid(table, name, true)))
+            execute(psprintf("DROP TRIGGER %s ON %s", name, relation_name(table)));
+    }
+}
+
+void drop_track(int32 pipeline) {
+    Parameters parameters{};
+    add_text(&parameters, psprintf("sluice_%d_%%", pipeline));
+    const uint64 count =
+        catalog_execute("SELECT DISTINCT t.tgrelid::bigint FROM pg_trigger t JOIN pg_proc p ON p.oid = "
+                        "t.tgfoid JOIN pg_namespace n ON n.oid = p.pronamespace WHERE t.tgname LIKE $1 "
+                        "AND p.proname = 'track' AND n.nspname = 'sluice' ORDER BY 1",
+                        &parameters);
+    List *tables = NIL;
+    bool is_null;
+    for (uint64 i = 0; i < count; i++)
+        tables = lappend_oid(tables, static_cast<Oid>(result_int(i, 1, &is_null)));
+    free_result();
+    ListCell *cell;
+    foreach (cell, tables)
+        drop_triggers(pipeline, lfirst_oid(cell));
+    if (OidIsValid(find_track(pipeline)))
+        execute(psprintf("DROP TABLE %s", track_name(pipeline)));
+}
+
+// ---- which tables a source has
+
+[[noreturn]] static void untracked(const char *what, const char *hint) {
+    ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE), errmsg("track \"trigger\": %s", what),
+                    hint ? errhint("%s", hint) : 0));
+    pg_unreachable();
+}
+
+static void check_table(Oid table) {
+    if (get_rel_relkind(table) == RELKIND_FOREIGN_TABLE)
+        untracked(psprintf("partition %s is a foreign table, whose changes triggers do not see", relation_name(table)),
+                  "Detach it, or use track \"cursor\".");
+    if (is_subscribed(table))
+        untracked(psprintf("%s is filled by a logical replication subscription, which fires no statement triggers",
+                           relation_name(table)),
+                  "Run the pipeline on the publisher, or use track \"cursor\".");
+}
+
+void check_tracked_source(Relation source) {
+    const Oid root = RelationGetRelid(source);
+    const char kind = source->rd_rel->relkind;
+    if (kind != RELKIND_RELATION && kind != RELKIND_PARTITIONED_TABLE)
+        untracked(psprintf("%s is not a table", relation_name(root)),
+                  "Read the table behind it, or use track \"cursor\".");
+    ListCell *cell;
+    foreach (cell, find_all_inheritors(root, AccessShareLock, NULL))
+        check_table(lfirst_oid(cell));
+}
+
+// tables_of lists all tables that a writer may name; of other sessions' temporary ones nothing is read either.
+static List *tables_of(Oid source) {
+    List *tables = NIL;
+    ListCell *cell;
+    foreach (cell, find_all_inheritors(source, AccessShareLock, NULL))
+        if (!isOtherTempNamespace(get_rel_namespace(lfirst_oid(cell))))
+            tables = lappend_oid(tables, lfirst_oid(cell));
+    return tables;
+}
+
+void start_tracking(const LoadDefinition *load, Relation source) {
+    const Oid root = RelationGetRelid(source);
+    if (pg_class_aclcheck(root, GetUserId(), ACL_TRIGGER) != ACLCHECK_OK)
+        ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+                        errmsg("permission denied to create triggers on source %s", relation_name(root)),
+                        errhint("GRANT TRIGGER ON %s TO %s, or use track \"cursor\".", relation_name(root),
+                                quote_identifier(GetUserNameFromId(GetUserId(), false)))));
+    List *tables = tables_of(root);
+    bool any = false;
+    ListCell *cell;
+    foreach (cell, tables) {
+        add_triggers(load, lfirst_oid(cell)); // and waits for its writers: it is seen what they wrote
+        any = any || (get_rel_relkind(lfirst_oid(cell)) == RELKIND_RELATION && has_rows(lfirst_oid(cell), "true"));
+    }
+    const Numbers leaves = leaf_numbers(tables);
+    store_leaves(load->pipeline, &leaves);
+    write_entries(find_track(load->pipeline), NIL, any);
+}
+
+// ---- tables that come and go
+
+// read_partitions lists the partitions of which one table holds rows; false when the current user may not read it.
+static bool read_partitions(const LoadDefinition *load, Oid table, List **partitions) {
+    if (get_rel_relkind(table) != RELKIND_RELATION)
+        return true; // it holds no rows of its own
+    if (pg_class_aclcheck(table, GetUserId(), ACL_SELECT) != ACLCHECK_OK)
+        return false;
+    Relation relation = relation_open(table, AccessShareLock);
+    const Order order = read_order(relation, load->partition, "partition");
+    relation_close(relation, NoLock);
+    MemoryContext memory = CurrentMemoryContext; // SPI leaves its own behind
+    const char *query = psprintf("SELECT DISTINCT %s FROM ONLY %s s", order.sql, relation_name(table));
+    if (SPI_execute(query, false, 0) != SPI_OK_SELECT)
+        elog(ERROR, "unexpected result of a look for partitions");
+    MemoryContextSwitchTo(memory);
+    SPITupleTable *rows = SPI_tuptable;
+    const uint64 count = SPI_processed;
+    for (uint64 i = 0; i < count; i++) {
+        bool is_null;
+        const Datum value = SPI_getbinval(rows->vals[i], rows->tupdesc, 1, &is_null);
+        if (!is_null)
+            *partitions = lappend(*partitions, const_cast<char *>(partition_text(&order, value)));
+    }
+    SPI_freetuptable(rows);
+    return true;
+}
+
+static void note_table(const LoadDefinition *load, Oid table) {
+    List *partitions = NIL;
+    const bool known = read_partitions(load, table, &partitions);
+    write_entries(find_track(load->pipeline), partitions, !known);
+}
+
+// try_to_track gives a new table its triggers, if that does not make its writers wait: else a later look tries again, and
+// until then the partitions in it count as changed.
+static bool try_to_track(const LoadDefinition *load, Oid table) {
+    if (has_triggers(load, table))
+        return true;
+    if (!ConditionalLockRelationOid(table, ShareRowExclusiveLock))
+        return false;
+    add_triggers(load, table);
+    return true;
+}
+
+// note_gone deals with a table that is no longer part of the source: its rows are gone from there.
+static void note_gone(const LoadDefinition *load, Oid table) {
+    const bool exists = get_rel_name(table) != NULL;
+    if (load->reloads_deletes && exists)
+        note_table(load, table);
+    else if (load->reloads_deletes)
+        write_entries(find_track(load->pipeline), NIL, true);
+    if (exists && ConditionalLockRelationOid(table, ShareRowExclusiveLock))
+        drop_triggers(load->pipeline, table);
+}
+
+// The oids of another cluster, from before a restore, say nothing: there the triggers tell which tables are known.
+static bool is_known(const LoadDefinition *load, bool home, Oid table) {
+    if (!home)
+        return has_triggers(load, table);
+    for (int i = 0; i < load->leaves.count; i++)
+        if (load->leaves.values[i] == static_cast<int64>(table))
+            return has_triggers(load, table);
+    return false;
+}
+
+void note_tables(const Pipeline *pipeline, const LoadDefinition *load, Relation source) {
+    if (!OidIsValid(find_track(load->pipeline)))
+        ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE),
+                        errmsg("table %s, in which pipeline \"%s\" keeps what changed, is gone",
+                               track_name(load->pipeline), pipeline->name),
+                        errhint("Drop the pipeline and create it again.")));
+    own_track(load->pipeline, pipeline->owner);
+    check_tracked_source(source);
+    const bool home = load->leaves_home && strcmp(load->leaves_home, this_home()) == 0;
+    List *now = tables_of(RelationGetRelid(source)), *tracked = NIL;
+    ListCell *cell;
+    foreach (cell, now) {
+        const Oid table = lfirst_oid(cell);
+        const bool known = is_known(load, home, table);
+        if (known || try_to_track(load, table))
+            tracked = lappend_oid(tracked, table);
+        if (!known)
+            note_table(load, table);
+    }
+    for (int i = 0; home && i < load->leaves.count; i++)
+        if (!list_member_oid(now, static_cast<Oid>(load->leaves.values[i])))
+            note_gone(load, static_cast<Oid>(load->leaves.values[i]));
+    const Numbers leaves = leaf_numbers(tracked);
+    if (!home || !same_numbers(&leaves, &load->leaves))
+        store_leaves(load->pipeline, &leaves);
+}
+
+// ---- what a statement wrote
+
+// What the triggers of this session know of a pipeline. None of it can be altered while its table is there.
+struct Tracked {
+    Oid table;
+    const Pipeline *pipeline;
+    const char *partition;
+    Tracked *next;
+};
+
+static Tracked *tracked_pipelines = NULL;
+
+static Tracked *load_tracked(int32 id, Oid table) {
+    MemoryContext memory = AllocSetContextCreate(CurrentMemoryContext, "sluice tracking", ALLOCSET_SMALL_SIZES);
+    MemoryContext before = MemoryContextSwitchTo(memory);
+    Tracked *tracked = NULL;
+    SPI_connect();
+    MemoryContextSwitchTo(memory);
+    const Pipeline *pipeline = find_any_pipeline(id);
+    if (pipeline) {
+        const LoadDefinition *load = read_load(id);
+        tracked = static_cast<Tracked *>(palloc0(sizeof(Tracked)));
+        *tracked = Tracked{table, pipeline, load->partition, tracked_pipelines};
+    }
+    SPI_finish();
+    MemoryContextSwitchTo(before);
+    if (!tracked)
+        return NULL;
+    MemoryContextSetParent(memory, CacheMemoryContext);
+    return tracked_pipelines = tracked;
+}
+
+// find_tracked knows the pipeline by its table: a number may come again after a restore.
+static Tracked *find_tracked(int32 id) {
+    const Oid table = find_track(id);
+    if (!OidIsValid(table) || !OidIsValid(pipeline_owner(id)))
+        return NULL; // dropped
+    for (Tracked *tracked = tracked_pipelines; tracked; tracked = tracked->next)
+        if (tracked->table == table)
+            return tracked;
+    return load_tracked(id, table);
+}
+
+struct Evaluation {
+    EState *state;
+    ExprContext *context;
+    ExprState *expression;
+    TupleTableSlot *slot;
+    DatumSet *values;
+};
+
+static void evaluate_rows(const Evaluation *evaluation, Tuplestorestate *rows) {
+    const int pointer = tuplestore_alloc_read_pointer(rows, EXEC_FLAG_REWIND);
+    tuplestore_select_read_pointer(rows, pointer);
+    tuplestore_rescan(rows);
+    while (tuplestore_gettupleslot(rows, true, false, evaluation->slot)) {
+        bool is_null;
+        ResetExprContext(evaluation->context);
+        const Datum value = ExecEvalExprSwitchContext(evaluation->expression, evaluation->context, &is_null);
+        if (!is_null)
+            (void)add_datum(evaluation->values, value);
+        CHECK_FOR_INTERRUPTS();
+    }
+    ExecClearTuple(evaluation->slot);
+}
+
+// written_partitions finds the partitions of the rows in the transition tables.
+static List *written_partitions(const TriggerData *data, const Order *order) {
+    DatumSet values = make_datum_set(order->type);
+    Evaluation evaluation{};
+    evaluation.state = CreateExecutorState();
+    evaluation.context = GetPerTupleExprContext(evaluation.state);
+    evaluation.expression = ExecPrepareExpr(reinterpret_cast<Expr *>(order->expression), evaluation.state);
+    evaluation.slot = MakeSingleTupleTableSlot(RelationGetDescr(data->tg_relation), &TTSOpsMinimalTuple);
+    evaluation.context->ecxt_scantuple = evaluation.slot;
+    evaluation.values = &values;
+    if (data->tg_oldtable)
+        evaluate_rows(&evaluation, data->tg_oldtable);
+    if (data->tg_newtable)
+        evaluate_rows(&evaluation, data->tg_newtable);
+    ExecDropSingleTupleTableSlot(evaluation.slot);
+    FreeExecutorState(evaluation.state);
+    List *partitions = NIL;
+    for (int i = 0; i < values.count; i++)
+        partitions = lappend(partitions, const_cast<char *>(partition_text(order, values.values[i])));
+    return partitions;
+}
+
+// truncated_partitions reads a table that is about to be truncated. Of a source that is one table, everything is gone.
+static bool truncated_partitions(const Tracked *tracked, Relation table, List **partitions) {
+    if (!table->rd_rel->relispartition)
+        return table->rd_rel->relkind == RELKIND_PARTITIONED_TABLE; // its partitions speak for themselves
+    LoadDefinition load{};
+    load.partition = tracked->partition;
+    SPI_connect();
+    MemoryContext connected = MemoryContextSwitchTo(CurTransactionContext);
+    const bool known = read_partitions(&load, RelationGetRelid(table), partitions);
+    MemoryContextSwitchTo(connected);
+    SPI_finish();
+    return known;
+}
+
+// is_part_of tells whether a table belongs to the source now. The owner's expression runs over no other table: one that was
+// detached may have got columns of other types.
+static bool is_part_of(const Tracked *tracked, Oid table) {
+    Oid source;
+    if (resolve_reference(&tracked->pipeline->source, &source) != Found::Yes)
+        return false;
+    return table == source || typeInheritsFrom(get_rel_type_id(table), get_rel_type_id(source));
+}
+
+// find_partitions works as the owner; false: it cannot be told which they are.
+static bool find_partitions(const Tracked *tracked, const TriggerData *data, List **partitions) {
+    if (!is_part_of(tracked, RelationGetRelid(data->tg_relation)))
+        return false;
+    Pipeline pipeline = *tracked->pipeline;
+    pipeline.owner = pipeline_owner(pipeline.id);
+    const OwnerScope owner = switch_to_owner(&pipeline);
+    bool known = true;
+    if (TRIGGER_FIRED_BY_TRUNCATE(data->tg_event)) {
+        known = truncated_partitions(tracked, data->tg_relation, partitions);
+    } else {
+        const Order order = read_order(data->tg_relation, tracked->partition, "partition");
+        *partitions = written_partitions(data, &order);
+    }
+    switch_back(&owner);
+    return known;
+}
+
+// try_partitions is find_partitions in a subtransaction: whatever goes wrong there is not the writer's business, but for a
+// cancel.
+static bool try_partitions(const Tracked *tracked, const TriggerData *data, List **partitions) {
+    MemoryContext memory = CurrentMemoryContext;
+    ResourceOwner resources = CurrentResourceOwner;
+    volatile bool known = false;
+    BeginInternalSubTransaction(NULL);
+    MemoryContextSwitchTo(memory);
+    PG_TRY();
+    {
+        known = find_partitions(tracked, data, partitions);
+        ReleaseCurrentSubTransaction();
+    }
+    PG_CATCH();
+    {
+        MemoryContextSwitchTo(memory);
+        ErrorData *error = CopyErrorData();
+        FlushErrorState();
+        RollbackAndReleaseCurrentSubTransaction();
+        MemoryContextSwitchTo(memory);
+        CurrentResourceOwner = resources;
+        if (ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_OPERATOR_INTERVENTION)
+            ReThrowError(error);
+        FreeErrorData(error);
+    }
+    PG_END_TRY();
+    MemoryContextSwitchTo(memory);
+    CurrentResourceOwner = resources;
+    return known;
+}
+
+static bool is_empty(Tuplestorestate *rows) { return !rows || tuplestore_tuple_count(rows) == 0; }
+
+static bool changed_nothing(const TriggerData *data) {
+    return !TRIGGER_FIRED_BY_TRUNCATE(data->tg_event) && is_empty(data->tg_oldtable) && is_empty(data->tg_newtable);
+}
+
+static void track(const TriggerData *data) {
+    if (data->tg_trigger->tgnargs != 1 || TRIGGER_FIRED_FOR_ROW(data->tg_event))
+        ereport(ERROR, (errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+                        errmsg("sluice.track is a trigger of sluice.create_load's making")));
+    if (changed_nothing(data))
+        return;
+    const Tracked *tracked = find_tracked(pg_strtoint32(data->tg_trigger->tgargs[0]));
+    if (!tracked)
+        return;
+    List *partitions = NIL;
+    const bool known = try_partitions(tracked, data, &partitions);
+    write_entries(tracked->table, partitions, !known);
+}
+
+} // namespace sluice
+
+using namespace sluice;
+
+extern "C" {
+
+PG_FUNCTION_INFO_V1(sluice_track);
+Datum sluice_track(PG_FUNCTION_ARGS) {
+    if (!CALLED_AS_TRIGGER(fcinfo))
+        ereport(ERROR, (errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+                        errmsg("sluice.track is called as a trigger alone")));
+    track(reinterpret_cast<TriggerData *>(fcinfo->context));
+    PG_RETURN_POINTER(NULL);
+}
+
+} // extern "C"
