@@ -19,7 +19,7 @@ ROOMS := bridge names naming catalog json_text value path mapping mapping_text d
 	leaf_buffer keyed settle replaced writer sequence seen arrival leaves source expression order stamp work_list arrival_index ledger compare \
 	datum_set partitions load_definition track back_off load_plan \
 	shape dictionary coverage infer ddl key_plan shred_plan shred sample grow cursor sequence_cursor snapshot_cursor \
-	hash_cursor trigger_cursor pipeline rights chunk reject shred_work load_work work preview create create_shred create_load alter position late rewind add_arrival infer_entry run entry module
+	hash_cursor trigger_cursor pipeline rights chunk reject shred_work load_work work preview create create_shred create_load alter position late rewind_load rewind add_arrival infer_entry run entry module
 
 # The pieces of the install script, src/NAME.sql, in the order in which they run.
 SQL_PIECES := catalog format content pipeline arrival infer shred run position status reject grow track load back_off

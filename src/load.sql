@@ -52,6 +52,7 @@ CREATE TABLE sluice.partition_state (
     run_id         bigint,
     first_run_id   bigint,
     rows           bigint,
+    found          bigint,
     error          text,
     UNIQUE (pipeline_id, partition)
 ) WITH (fillfactor = 50);
@@ -67,6 +68,7 @@ COMMENT ON COLUMN sluice.partition_state.loaded_at IS 'when it was loaded last';
 COMMENT ON COLUMN sluice.partition_state.run_id IS 'the run that loaded it last';
 COMMENT ON COLUMN sluice.partition_state.first_run_id IS 'the run that loaded it first';
 COMMENT ON COLUMN sluice.partition_state.rows IS 'rows that this run wrote';
+COMMENT ON COLUMN sluice.partition_state.found IS 'rows that the first load found in the target and replaced';
 COMMENT ON COLUMN sluice.partition_state.error IS 'why it could not be loaded at the last attempt; null: it could';
 
 SELECT pg_catalog.pg_extension_config_dump('sluice.load', '');

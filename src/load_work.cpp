@@ -236,11 +236,11 @@ void LoadWork::load_partition(const PartitionState *state, RunCounts *counts) {
     (void)LockAcquire(&lock, ExclusiveLock, false, false);
     ErrorContextCallback context{error_context_stack, partition_context, const_cast<PartitionState *>(state)};
     error_context_stack = &context;
-    if (plan_->remove)
-        counts->deleted += execute(plan_->remove, state->value, SPI_OK_DELETE);
+    const int64 deleted = plan_->remove ? execute(plan_->remove, state->value, SPI_OK_DELETE) : 0;
     const int64 rows = execute(plan_->insert, state->value, SPI_OK_INSERT);
     error_context_stack = context.previous;
-    mark_loaded(state, job_->run_id, rows);
+    mark_loaded(state, job_->run_id, rows, deleted);
+    counts->deleted += deleted;
     counts->inserted += rows;
     counts->source_rows += rows;
     counts->batches++;

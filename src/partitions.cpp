@@ -84,16 +84,18 @@ PartitionState *read_states(int32 pipeline, Order *order, const Interval *settle
     return states;
 }
 
-void mark_loaded(const PartitionState *state, int64 run, int64 rows) {
+void mark_loaded(const PartitionState *state, int64 run, int64 rows, int64 deleted) {
     Parameters parameters{};
     add_int(&parameters, state->id);
     add_int(&parameters, state->version);
     add_int(&parameters, run);
     add_int(&parameters, rows);
+    add_int(&parameters, deleted);
     static CatalogStatement statement;
     catalog_prepared(&statement,
                      "UPDATE sluice.partition_state SET loaded_version = $2, loaded_at = clock_timestamp(), "
-                     "run_id = $3, first_run_id = coalesce(first_run_id, $3), rows = $4, error = NULL "
+                     "run_id = $3, first_run_id = coalesce(first_run_id, $3), rows = $4, "
+                     "found = coalesce(found, $5), error = NULL "
                      "WHERE partition_id = $1",
                      &parameters);
 }

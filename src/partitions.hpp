@@ -31,7 +31,8 @@ struct PartitionState {
 // came to those that are wanted.
 PartitionState *read_states(int32 pipeline, Order *order, const Interval *settle, bool all, int *count);
 
-void mark_loaded(const PartitionState *state, int64 run, int64 rows);
+// mark_loaded: `deleted` rows were in the way.
+void mark_loaded(const PartitionState *state, int64 run, int64 rows, int64 deleted);
 void mark_failed(const PartitionState *state, const char *error);
 
 // last_success is when a partition was loaded last; before the first, when the pipeline was created.

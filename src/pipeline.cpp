@@ -140,6 +140,12 @@ Pipeline *find_visible_pipeline(int32 id) {
     return pipeline && owns_or_is_member(pipeline->owner) ? pipeline : NULL;
 }
 
+void refuse_loads(const Pipeline *pipeline, const char *what, const char *hint) {
+    if (strcmp(pipeline->kind, "load") == 0)
+        ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+                        errmsg("pipeline \"%s\" is a load: %s", pipeline->name, what), errhint("%s", hint)));
+}
+
 Oid pipeline_source(const Pipeline *pipeline) {
     Oid source = InvalidOid;
     const char *name = quote_qualified_identifier(pipeline->source.schema, pipeline->source.name);

@@ -41,6 +41,9 @@ Pipeline *find_any_pipeline(int32 id);
 
 Oid pipeline_owner(int32 id); // InvalidOid when the pipeline was dropped
 
+// refuse_loads refuses what cannot be asked of a load.
+void refuse_loads(const Pipeline *pipeline, const char *what, const char *hint);
+
 // pipeline_source resolves the source; a source that is gone, or was made again, is refused with the remedy.
 Oid pipeline_source(const Pipeline *pipeline);
 

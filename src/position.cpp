@@ -298,7 +298,10 @@ Datum sluice_verify(PG_FUNCTION_ARGS) {
     const char *name = name_argument(fcinfo);
     TupleDesc columns = result_columns(fcinfo);
     SPI_connect();
-    const Audit found = audit(find_pipeline(name));
+    const Pipeline *pipeline = find_pipeline(name);
+    refuse_loads(pipeline, "its target is what its query gives, not rows of the source",
+                 "sluice.partitions shows what is loaded; CALL sluice.backfill loads it again.");
+    const Audit found = audit(pipeline);
     SPI_finish();
     Datum values[] = {Int64GetDatum(found.missing), Int64GetDatum(found.duplicated), Int64GetDatum(found.rejected),
                       Int64GetDatum(found.loaded)};

@@ -170,6 +170,7 @@ Datum sluice_preview(PG_FUNCTION_ARGS) {
     SPI_connect();
     preview.memory = AllocSetContextCreate(CurrentMemoryContext, "sluice preview", ALLOCSET_DEFAULT_SIZES);
     preview.pipeline = find_pipeline(name);
+    refuse_loads(preview.pipeline, "its next rows are those that its query gives", "Run the query with a partition.");
     preview_rows(&preview, count);
     SPI_finish();
     PG_RETURN_NULL();

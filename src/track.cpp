@@ -99,22 +99,48 @@ static const char *trigger_name(int32 pipeline, const TrackTrigger *trigger) {
     return psprintf("sluice_%d_%s", pipeline, trigger->suffix);
 }
 
-static bool has_triggers(const LoadDefinition *load, Oid table) {
-    for (const TrackTrigger &trigger : track_triggers)
-        if ((load->reloads_deletes || !trigger.of_deletes) &&
-            !OidIsValid(get_trigger_oid(table, trigger_name(load->pipeline, &trigger), true)))
-            return false;
-    return true;
+// The tables that have all triggers of a load, by oid: a list in ascending order.
+struct TrackedTables {
+    int64 *oids;
+    int count;
+};
+
+static int compare_numbers(const void *left, const void *right) {
+    const int64 a = *static_cast<const int64 *>(left), b = *static_cast<const int64 *>(right);
+    return a < b ? -1 : a > b;
+}
+
+static bool is_among(const int64 *numbers, int count, int64 number) {
+    return count > 0 && bsearch(&number, numbers, count, sizeof(int64), compare_numbers) != NULL;
+}
+
+static TrackedTables tracked_tables(const LoadDefinition *load) {
+    Parameters parameters{};
+    add_text(&parameters, psprintf("%d", load->pipeline));
+    add_int(&parameters, load->reloads_deletes ? 4 : 2);
+    static CatalogStatement statement;
+    const uint64 count = catalog_prepared(
+        &statement,
+        "SELECT t.tgrelid::bigint FROM pg_trigger t WHERE t.tgfoid = 'sluice.track()'::regprocedure AND t.tgenabled = "
+        "'A' AND t.tgargs = convert_to($1, 'SQL_ASCII') || '\\x00' GROUP BY 1 HAVING count(*) = $2 ORDER BY 1",
+        &parameters);
+    TrackedTables tables{static_cast<int64 *>(palloc(sizeof(int64) * (count + 1))), static_cast<int>(count)};
+    bool is_null;
+    for (uint64 i = 0; i < count; i++)
+        tables.oids[i] = result_int(i, 1, &is_null);
+    free_result();
+    return tables;
 }
 
 static void add_triggers(const LoadDefinition *load, Oid table) {
     Relation relation = relation_open(table, ShareRowExclusiveLock);
     for (const TrackTrigger &trigger : track_triggers) {
         const char *name = trigger_name(load->pipeline, &trigger);
-        if ((trigger.of_deletes && !load->reloads_deletes) || OidIsValid(get_trigger_oid(table, name, true)))
+        if (trigger.of_deletes && !load->reloads_deletes)
             continue;
-        execute(psprintf("CREATE TRIGGER %s %s ON %s %s FOR EACH STATEMENT EXECUTE FUNCTION sluice.track('%d')", name,
-                         trigger.event, relation_name(table), trigger.transition, load->pipeline));
+        if (!OidIsValid(get_trigger_oid(table, name, true)))
+            execute(psprintf("CREATE TRIGGER %s %s ON %s %s FOR EACH STATEMENT EXECUTE FUNCTION sluice.track('%d')",
+                             name, trigger.event, relation_name(table), trigger.transition, load->pipeline));
         enable_trigger_always(relation, name);
         CommandCounterIncrement();
     }
@@ -245,8 +271,6 @@ static void note_table(const LoadDefinition *load, Oid table) {
 // try_to_track gives a new table its triggers, if that does not make its writers wait: else a later look tries again, and
 // until then the partitions in it count as changed.
 static bool try_to_track(const LoadDefinition *load, Oid table) {
-    if (has_triggers(load, table))
-        return true;
     if (!ConditionalLockRelationOid(table, ShareRowExclusiveLock))
         return false;
     add_triggers(load, table);
@@ -264,14 +288,24 @@ static void note_gone(const LoadDefinition *load, Oid table) {
         drop_triggers(load->pipeline, table);
 }
 
-// The oids of another cluster, from before a restore, say nothing: there the triggers tell which tables are known.
-static bool is_known(const LoadDefinition *load, bool home, Oid table) {
-    if (!home)
-        return has_triggers(load, table);
-    for (int i = 0; i < load->leaves.count; i++)
-        if (load->leaves.values[i] == static_cast<int64>(table))
-            return has_triggers(load, table);
-    return false;
+// note_arrived notes the tables that were not there at the last look; it returns those that are tracked now. The oids of
+// another cluster, from before a restore, say nothing: there the triggers tell which tables are known.
+static List *note_arrived(const LoadDefinition *load, bool home, List *now) {
+    const TrackedTables triggered = tracked_tables(load);
+    Numbers before = copy_numbers(&load->leaves);
+    qsort(before.values, before.count, sizeof(int64), compare_numbers);
+    List *tracked = NIL;
+    ListCell *cell;
+    foreach (cell, now) {
+        const Oid table = lfirst_oid(cell);
+        const bool has_triggers = is_among(triggered.oids, triggered.count, table);
+        const bool known = has_triggers && (!home || is_among(before.values, before.count, table));
+        if (has_triggers || try_to_track(load, table))
+            tracked = lappend_oid(tracked, table);
+        if (!known)
+            note_table(load, table);
+    }
+    return tracked;
 }
 
 void note_tables(const Pipeline *pipeline, const LoadDefinition *load, Relation source) {
@@ -283,20 +317,12 @@ void note_tables(const Pipeline *pipeline, const LoadDefinition *load, Relation 
     own_track(load->pipeline, pipeline->owner);
     check_tracked_source(source);
     const bool home = load->leaves_home && strcmp(load->leaves_home, this_home()) == 0;
-    List *now = tables_of(RelationGetRelid(source)), *tracked = NIL;
-    ListCell *cell;
-    foreach (cell, now) {
-        const Oid table = lfirst_oid(cell);
-        const bool known = is_known(load, home, table);
-        if (known || try_to_track(load, table))
-            tracked = lappend_oid(tracked, table);
-        if (!known)
-            note_table(load, table);
-    }
+    List *now = tables_of(RelationGetRelid(source));
+    const Numbers leaves = leaf_numbers(note_arrived(load, home, now)), present = leaf_numbers(now);
+    qsort(present.values, present.count, sizeof(int64), compare_numbers);
     for (int i = 0; home && i < load->leaves.count; i++)
-        if (!list_member_oid(now, static_cast<Oid>(load->leaves.values[i])))
+        if (!is_among(present.values, present.count, load->leaves.values[i]))
             note_gone(load, static_cast<Oid>(load->leaves.values[i]));
-    const Numbers leaves = leaf_numbers(tracked);
     if (!home || !same_numbers(&leaves, &load->leaves))
         store_leaves(load->pipeline, &leaves);
 }
