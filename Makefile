@@ -28,9 +28,9 @@ SQL_PIECES := catalog format content pipeline arrival infer shred run position s
 # test/check fails when a file is there that its list does not name.
 REGRESS := \
 	shred path types value format content mapping infer target error reject unknown preview writer key foreign_key pipeline \
-	snapshot hash arrival position rights comments
+	snapshot hash arrival position load track partitions back_off rights comments
 
-ISOLATION := foreign_key key run sequence sequence_orders sequence_partition sequence_prepared snapshot hash hash_arrival hash_stamp
+ISOLATION := foreign_key key load run sequence sequence_orders sequence_partition sequence_prepared snapshot hash hash_arrival hash_stamp
 
 REGRESS_OPTS := --inputdir=. --load-extension=sluice
 ISOLATION_OPTS := --inputdir=test/isolation --load-extension=sluice

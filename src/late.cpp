@@ -2,7 +2,9 @@
 #include "postgres.hpp"
 
 #include "catalog.hpp"
+#include "content.hpp"
 #include "cursor.hpp"
+#include "ledger.hpp"
 #include "load_definition.hpp"
 #include "names.hpp"
 #include "order.hpp"
@@ -108,6 +110,16 @@ static void note_track(LateLook *look) {
     SPI_freetuptable(rows);
 }
 
+// unaccounted_rows is a condition for rows whose content is there more often than the ledger of a hash cursor says.
+static const char *unaccounted_rows(const LateLook *look) {
+    const char *content = content_sql(NULL, look->pipeline->content_columns);
+    return psprintf(
+        "%s IN (SELECT c.h FROM (SELECT %s AS h, pg_catalog.count(*) AS n FROM %s s GROUP BY 1) c LEFT JOIN %s "
+        "l ON l.h OPERATOR(pg_catalog.=) c.h WHERE l.h IS NULL OR c.n OPERATOR(pg_catalog.>) "
+        "pg_catalog.abs(coalesce(l.n, 1)))",
+        content, content, relation_name(RelationGetRelid(look->source)), ledger_name(look->pipeline->id));
+}
+
 static void find_changed(LateLook *look) {
     if (look->load->by_trigger) {
         if (OidIsValid(find_track(look->pipeline->id)))
@@ -115,7 +127,8 @@ static void find_changed(LateLook *look) {
         return;
     }
     Cursor *cursor = make_cursor(look->pipeline, CurrentMemoryContext);
-    note_source(look, cursor->unread(look->source), look->load->version + 1);
+    const bool counts = strcmp(look->pipeline->cursor, "hash") == 0 && look->pipeline->keeps_duplicates;
+    note_source(look, counts ? unaccounted_rows(look) : cursor->unread(look->source), look->load->version + 1);
 }
 
 static LateLook begin_late_look(const Pipeline *pipeline, Oid source) {
@@ -195,6 +208,45 @@ static void put_partition(Tuplestorestate *rows, TupleDesc columns, const char *
     tuplestore_putvalues(rows, columns, values, nulls);
 }
 
+static void show_changed(const Pipeline *pipeline, Tuplestorestate *rows, TupleDesc columns) {
+    Oid source;
+    if (resolve_reference(&pipeline->source, &source) != Found::Yes)
+        return;
+    const LateLook look = begin_late_look(pipeline, source);
+    for (int i = 0; i < look.count; i++)
+        put_partition(rows, columns, look.changed[i].partition, look.changed[i].version);
+    end_late_look(&look);
+}
+
+// try_to_show says of a load that cannot be looked at why, and goes on: a view over all of them calls it.
+static void try_to_show(const Pipeline *pipeline, Tuplestorestate *rows, TupleDesc columns) {
+    MemoryContext memory = CurrentMemoryContext;
+    ResourceOwner resources = CurrentResourceOwner;
+    BeginInternalSubTransaction(NULL);
+    MemoryContextSwitchTo(memory);
+    PG_TRY();
+    {
+        show_changed(pipeline, rows, columns);
+        ReleaseCurrentSubTransaction();
+    }
+    PG_CATCH();
+    {
+        MemoryContextSwitchTo(memory);
+        ErrorData *error = CopyErrorData();
+        FlushErrorState();
+        RollbackAndReleaseCurrentSubTransaction();
+        MemoryContextSwitchTo(memory);
+        CurrentResourceOwner = resources;
+        if (ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_OPERATOR_INTERVENTION)
+            ReThrowError(error);
+        ereport(WARNING, (errcode(error->sqlerrcode),
+                          errmsg("what changed for pipeline \"%s\" is not known: %s", pipeline->name, error->message)));
+    }
+    PG_END_TRY();
+    MemoryContextSwitchTo(memory);
+    CurrentResourceOwner = resources;
+}
+
 static int64 last_loaded_version(int32 pipeline) {
     Parameters parameters{};
     add_int(&parameters, pipeline);
@@ -264,21 +316,14 @@ Datum sluice_backfill_config(PG_FUNCTION_ARGS) {
     return DirectFunctionCall1(jsonb_in, CStringGetDatum(text));
 }
 
-// A view over all pipelines calls this: it says nothing of a source that is not there.
 PG_FUNCTION_INFO_V1(sluice_changed_partitions);
 Datum sluice_changed_partitions(PG_FUNCTION_ARGS) {
     TupleDesc columns;
     Tuplestorestate *rows = begin_result_rows(fcinfo, &columns);
     SPI_connect();
     const Pipeline *pipeline = find_visible_pipeline(PG_GETARG_INT32(0));
-    Oid source;
-    if (pipeline && strcmp(pipeline->kind, "load") == 0 &&
-        resolve_reference(&pipeline->source, &source) == Found::Yes) {
-        const LateLook look = begin_late_look(pipeline, source);
-        for (int i = 0; i < look.count; i++)
-            put_partition(rows, columns, look.changed[i].partition, look.changed[i].version);
-        end_late_look(&look);
-    }
+    if (pipeline && strcmp(pipeline->kind, "load") == 0)
+        try_to_show(pipeline, rows, columns);
     SPI_finish();
     return static_cast<Datum>(0);
 }

@@ -122,8 +122,8 @@ void LoadWork::finish() {
     load_->version = version_;
     chosen_ = false;
     if (without_partition_ > 0)
-        ereport(WARNING, (errmsg(INT64_FORMAT " rows of source %s belong to no partition: %s is null for them",
-                                 without_partition_, relation_name(job_->source), load_->partition),
+        ereport(WARNING, (errmsg("rows of source %s belong to no partition: %s is null for " INT64_FORMAT " of them",
+                                 relation_name(job_->source), load_->partition, without_partition_),
                           errdetail("They are not loaded.")));
 }
 
