@@ -15,6 +15,7 @@ CREATE TABLE sluice.pipeline (
     home          text NOT NULL,
     document      text,
     content_columns text[],
+    slots         text[],
     mapping       json,
     cursor        text NOT NULL CHECK (cursor IN ('sequence', 'snapshot', 'hash', 'trigger')),
     order_by      text,
@@ -42,6 +43,7 @@ COMMENT ON COLUMN sluice.pipeline.source_name IS 'name of the source table';
 COMMENT ON COLUMN sluice.pipeline.source_oid IS 'oid of the source table in the database named by home; follows renames';
 COMMENT ON COLUMN sluice.pipeline.home IS 'the database (system identifier/oid) in which source_oid was taken';
 COMMENT ON COLUMN sluice.pipeline.document IS 'column of the source that holds the document; null: rows are read as they are';
+COMMENT ON COLUMN sluice.pipeline.slots IS 'merge: the columns and fields for which sluice.merge_<id> keeps times, in their order';
 COMMENT ON COLUMN sluice.pipeline.content_columns IS 'hash cursor over rows: the columns by which it knows them';
 COMMENT ON COLUMN sluice.pipeline.mapping IS 'the definition as it was written: of a shred how documents become rows';
 COMMENT ON COLUMN sluice.pipeline.cursor IS 'how the pipeline knows which source rows are new: sequence, snapshot or hash; trigger: of a load, the partitions that changed are';

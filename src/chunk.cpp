@@ -15,6 +15,7 @@
 #include "chunk.hpp"
 
 #include "catalog.hpp"
+#include "key.hpp"
 #include "names.hpp"
 #include "rights.hpp"
 
@@ -46,23 +47,11 @@ bool is_document_error(const ErrorData *error) {
     return true;
 }
 
-static bool is_key_index(const ShredPlan *plan, Oid index) {
-    for (int i = 0; i < plan->table_count; i++)
-        if (OidIsValid(index) && OidIsValid(plan->tables[i].key_index) &&
-            (index == plan->tables[i].key_index ||
-             (get_rel_relispartition(index) &&
-              list_member_oid(get_partition_ancestors(index), plan->tables[i].key_index))))
-            return true;
-    return false;
-}
-
 bool is_race(const ShredPlan *plan, const ErrorData *error) {
-    if (error->sqlerrcode == ERRCODE_T_R_SERIALIZATION_FAILURE)
-        return true;
-    if (error->sqlerrcode != ERRCODE_UNIQUE_VIOLATION || !error->constraint_name || !error->schema_name)
-        return false;
-    const Oid schema = get_namespace_oid(error->schema_name, true);
-    return OidIsValid(schema) && is_key_index(plan, get_relname_relid(error->constraint_name, schema));
+    Oid *indexes = static_cast<Oid *>(palloc(sizeof(Oid) * (plan->table_count + 1)));
+    for (int i = 0; i < plan->table_count; i++)
+        indexes[i] = plan->tables[i].key_index;
+    return is_key_race(error, indexes, plan->table_count);
 }
 
 // ---- holding rows

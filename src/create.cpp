@@ -84,6 +84,14 @@ List *names_argument(FunctionCallInfo fcinfo, int number, const char *name) {
     return names;
 }
 
+void check_columns_right(Oid relation, const Bitmapset *columns, AclMode right) {
+    if (pg_class_aclcheck(relation, GetUserId(), right) == ACLCHECK_OK)
+        return;
+    for (int column = -1; (column = bms_next_member(columns, column)) >= 0;)
+        if (pg_attribute_aclcheck(relation, column, GetUserId(), right) != ACLCHECK_OK)
+            aclcheck_error(ACLCHECK_NO_PRIV, get_relkind_objtype(get_rel_relkind(relation)), get_rel_name(relation));
+}
+
 void require_arguments(FunctionCallInfo fcinfo, const char *const *names, int count) {
     for (int i = 0; i < count; i++)
         if (PG_ARGISNULL(i))

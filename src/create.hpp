@@ -14,6 +14,9 @@ List *names_argument(FunctionCallInfo fcinfo, int number, const char *name); // 
 // require_arguments refuses nulls among the first `count` arguments.
 void require_arguments(FunctionCallInfo fcinfo, const char *const *names, int count);
 
+// check_columns_right sees to it that the current user has a right on all these columns (attribute numbers).
+void check_columns_right(Oid relation, const Bitmapset *columns, AclMode right);
+
 // check_word refuses a word that is none of the known ones; NULL passes.
 const char *check_word(const char *argument, const char *word, const char *const *known, int count);
 

@@ -31,14 +31,6 @@ static void check_source_rights(const ShredPlan *plan, Relation source, const ch
     check_select(relation, columns, plan->source_column_count + 1);
 }
 
-static void check_columns_right(Oid relation, const Bitmapset *columns, AclMode right) {
-    if (pg_class_aclcheck(relation, GetUserId(), right) == ACLCHECK_OK)
-        return;
-    for (int column = -1; (column = bms_next_member(columns, column)) >= 0;)
-        if (pg_attribute_aclcheck(relation, column, GetUserId(), right) != ACLCHECK_OK)
-            aclcheck_error(ACLCHECK_NO_PRIV, get_relkind_objtype(get_rel_relkind(relation)), get_rel_name(relation));
-}
-
 // check_key_rights: rows are found by their key, and written over but for it.
 static void check_key_rights(const ShredTable *table) {
     Bitmapset *key = NULL;

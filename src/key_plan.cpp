@@ -2,6 +2,7 @@
 // of children that are replaced refer to their parents. See shred.hpp.
 #include "shred.hpp"
 
+#include "key.hpp"
 #include "names.hpp"
 
 namespace sluice {
@@ -44,60 +45,12 @@ void plan_modes(ShredPlan *plan) {
 
 // ---- the index behind a key
 
-static bool is_over_key(const Form_pg_index form, const MappedTable *mapped, Oid relation) {
-    if (form->indnkeyatts != mapped->key_count)
-        return false;
-    for (int i = 0; i < mapped->key_count; i++) {
-        const AttrNumber column = get_attnum(relation, mapped->key[i]);
-        bool found = false;
-        for (int k = 0; k < form->indnkeyatts; k++)
-            found = found || (column > 0 && form->indkey.values[k] == column);
-        if (!found)
-            return false;
-    }
-    return true;
-}
-
-static Oid find_key_index(Relation relation, const MappedTable *mapped) {
-    Oid found = InvalidOid;
-    ListCell *cell;
-    foreach (cell, RelationGetIndexList(relation)) {
-        Relation index = index_open(lfirst_oid(cell), AccessShareLock);
-        const Form_pg_index form = index->rd_index;
-        if (form->indisunique && form->indimmediate && form->indisvalid && index->rd_rel->relam == BTREE_AM_OID &&
-            RelationGetIndexPredicate(index) == NIL && RelationGetIndexExpressions(index) == NIL &&
-            is_over_key(form, mapped, RelationGetRelid(relation)))
-            found = RelationGetRelid(index);
-        index_close(index, NoLock);
-        if (OidIsValid(found))
-            break;
-    }
-    return found;
-}
-
 static const char *key_list(const MappedTable *mapped) {
     StringInfoData list;
     initStringInfo(&list);
     for (int i = 0; i < mapped->key_count; i++)
         appendStringInfo(&list, "%s%s", i ? ", " : "", quote_identifier(mapped->key[i]));
     return list.data;
-}
-
-// refuse_without_conflicts refuses what has no INSERT ... ON CONFLICT.
-static void refuse_without_conflicts(const char *pointer, Relation relation) {
-    const char *what = NULL;
-    if (relation->rd_rel->relkind == RELKIND_VIEW)
-        what = "a view";
-    else if (relation->rd_rel->relkind == RELKIND_FOREIGN_TABLE)
-        what = "a foreign table";
-    for (int i = 0; relation->rd_rules && i < relation->rd_rules->numLocks; i++)
-        if (relation->rd_rules->rules[i]->event == CMD_INSERT || relation->rd_rules->rules[i]->event == CMD_UPDATE)
-            what = "a table with rules";
-    if (what)
-        ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-                        errmsg("%s: %s is %s, which cannot take rows by a key", pointer,
-                               relation_name(RelationGetRelid(relation)), what),
-                        errhint("Leave \"key\" out to append, or write to the table behind it.")));
 }
 
 static void check_key_type(const MappedTable *mapped, Relation relation, const char *column, int needed,
@@ -115,14 +68,9 @@ static void plan_key(ShredTable *table, Relation relation) {
     const MappedTable *mapped = table->mapped;
     const char *pointer = psprintf("%s/key", mapped->pointer);
     refuse_without_conflicts(pointer, relation);
-    table->key_index = find_key_index(relation, mapped);
+    table->key_index = find_key_index(relation, mapped->key, mapped->key_count);
     if (!OidIsValid(table->key_index))
-        ereport(ERROR, (errcode(ERRCODE_INVALID_COLUMN_REFERENCE),
-                        errmsg("%s: %s has no unique index over (%s)", pointer,
-                               relation_name(RelationGetRelid(relation)), key_list(mapped)),
-                        errdetail("It must be a plain one: of just these columns, without condition, not deferrable."),
-                        errhint("CREATE UNIQUE INDEX ON %s (%s);", relation_name(RelationGetRelid(relation)),
-                                key_list(mapped))));
+        missing_key_index(pointer, relation, key_list(mapped));
     for (int i = 0; i < mapped->key_count; i++)
         check_key_type(mapped, relation, mapped->key[i], TYPECACHE_HASH_PROC, "looked up by its hash");
     if (!mapped->newest_by)

@@ -543,15 +543,39 @@ static void put_first(Writer *writer, Target *target, KeyedRow *row, MemoryConte
     keep_stored(writer, target, row);
 }
 
+static bool probe(Writer *writer, Target *target, KeyedRow *row) {
+    return target->by_query ? probe_by_query(writer, target, row) : probe_table(writer, target, row);
+}
+
+// probed_row gives what probe found.
+static TupleTableSlot *probed_row(Writer *writer, Target *target, KeyedRow *row) {
+    if (target->by_query)
+        return target->keyed->known;
+    return to_root(target, row->leaf, leaf_probe(writer, target->keyed, row->leaf)->found);
+}
+
+// put_probed goes on once it is known whether the key is there; false: the row is left out.
+static bool put_probed(Writer *writer, Target *target, KeyedRow *row, MemoryContext caller) {
+    if (row->existed)
+        return put_known(writer, target, row, probed_row(writer, target, row), false, caller);
+    put_first(writer, target, row, caller);
+    return true;
+}
+
 bool meet_row(Writer *writer, Target *target, KeyedRow *row, MemoryContext caller) {
-    if (!(target->by_query ? probe_by_query(writer, target, row) : probe_table(writer, target, row))) {
-        put_first(writer, target, row, caller);
-        return true;
-    }
-    TupleTableSlot *known = target->by_query
-                                ? target->keyed->known
-                                : to_root(target, row->leaf, leaf_probe(writer, target->keyed, row->leaf)->found);
-    return put_known(writer, target, row, known, false, caller);
+    (void)probe(writer, target, row);
+    return put_probed(writer, target, row, caller);
+}
+
+TupleTableSlot *find_keyed(Writer *writer, Target *target) {
+    Keyed *keyed = target->keyed;
+    TupleTableSlot *slot = target->filling;
+    check_key(target, slot->tts_isnull);
+    const uint32 hash = hash_key(keyed, slot->tts_values);
+    if (find_row(keyed, hash, slot->tts_values))
+        elog(ERROR, "a key of %s was asked for twice", relation_name(RelationGetRelid(target->relation)));
+    target->asked = add_row(writer, target, hash, slot->tts_values);
+    return probe(writer, target, target->asked) ? probed_row(writer, target, target->asked) : NULL;
 }
 
 // put_late lets the row wait until all keys are looked up; what came before of the same key has had its time.
@@ -579,6 +603,11 @@ bool put_keyed(Writer *writer, Target *target, MemoryContext caller) {
     Keyed *keyed = target->keyed;
     const TupleTableSlot *slot = target->filling;
     target->current = NULL;
+    if (target->asked) {
+        target->current = target->asked;
+        target->asked = NULL;
+        return put_probed(writer, target, target->current, caller);
+    }
     check_key(target, slot->tts_isnull);
     const uint32 hash = hash_key(keyed, slot->tts_values);
     KeyedRow *row = find_row(keyed, hash, slot->tts_values);

@@ -110,6 +110,17 @@ static void note_track(LateLook *look) {
     SPI_freetuptable(rows);
 }
 
+// note_tables notes what came with tables that were attached, and went with those that were detached.
+static void note_tables(LateLook *look) {
+    List *partitions = NIL;
+    const int64 version = look->load->version + 1;
+    if (!look_at_tables(look->load, look->source, &partitions))
+        note_everything(look, version);
+    ListCell *cell;
+    foreach (cell, partitions)
+        note(look, static_cast<const char *>(lfirst(cell)), version);
+}
+
 // unaccounted_rows is a condition for rows whose content is there more often than the ledger of a hash cursor says.
 static const char *unaccounted_rows(const LateLook *look) {
     const char *content = content_sql(NULL, look->pipeline->content_columns);
@@ -122,8 +133,10 @@ static const char *unaccounted_rows(const LateLook *look) {
 
 static void find_changed(LateLook *look) {
     if (look->load->by_trigger) {
-        if (OidIsValid(find_track(look->pipeline->id)))
+        if (OidIsValid(find_track(look->pipeline->id))) {
             note_track(look);
+            note_tables(look);
+        }
         return;
     }
     Cursor *cursor = make_cursor(look->pipeline, CurrentMemoryContext);

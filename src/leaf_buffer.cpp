@@ -110,7 +110,7 @@ static void flush_buffer(Writer *writer, Target *target, LeafBuffer *buffer) {
     }
     MemoryContextSwitchTo(before);
     writer->flushing_document = -1;
-    writer->counts.inserted += rows;
+    counts_of(writer, target)->inserted += rows;
     writer->buffered -= buffer->used;
     buffer->used = 0;
     buffer->bytes = 0;

@@ -10,6 +10,7 @@
 #include "postgres.hpp"
 
 #include "bridge.hpp"
+#include "merge_work.hpp"
 #include "run.hpp"
 #include "writer.hpp"
 
@@ -42,6 +43,9 @@ void _PG_init(void) {
         "A run that loads something deletes older ones of its pipeline, but for its last success; -1 "
         "keeps everything.",
         &sluice::keep_runs, 90 * 24 * 60, -1, INT_MAX, PGC_USERSET, GUC_UNIT_MIN, NULL, NULL, NULL);
+    DefineCustomIntVariable("sluice.fold_memory", "How much memory a batch without batch_size may use to fold rows.",
+                            "The more rows are folded at once, the less is written.", &sluice::fold_memory, 256 * 1024,
+                            1024, MAX_KILOBYTES, PGC_USERSET, GUC_UNIT_KB, NULL, NULL, NULL);
     DefineCustomBoolVariable("sluice.test_by_query", "Writes every target by INSERT ... SELECT instead of directly.",
                              "For the extension's own tests: both ways must give the same rows.",
                              &sluice::test_by_query, false, PGC_SUSET, GUC_NO_SHOW_ALL | GUC_NOT_IN_SAMPLE, NULL, NULL,

@@ -3,6 +3,7 @@
 
 #include "catalog.hpp"
 #include "ledger.hpp"
+#include "merge_state.hpp"
 #include "run.hpp"
 #include "track.hpp"
 
@@ -73,7 +74,7 @@ static Pipeline *load_pipeline(CatalogStatement *statement, const char *conditio
                  "p.date_style, p.interval_style, "
                  "p.search_path, p.cursor, p.lookback, (p.duplicates = 'keep')::int::bigint, "
                  "extract(epoch FROM p.recheck)::bigint, p.\"unknown\", (p.on_error = 'reject')::int::bigint, "
-                 "p.max_rejects, p.content_columns FROM sluice.pipeline p WHERE %s",
+                 "p.max_rejects, p.content_columns, p.slots FROM sluice.pipeline p WHERE %s",
                  condition),
         parameters);
     bool is_null;
@@ -111,6 +112,7 @@ static Pipeline *load_pipeline(CatalogStatement *statement, const char *conditio
     if (is_null)
         pipeline->max_rejects = -1;
     pipeline->content_columns = result_names(0, 24);
+    pipeline->slots = result_names(0, 25);
     free_result();
     return pipeline;
 }
@@ -138,12 +140,6 @@ Pipeline *find_any_pipeline(int32 id) {
 Pipeline *find_visible_pipeline(int32 id) {
     Pipeline *pipeline = find_any_pipeline(id);
     return pipeline && owns_or_is_member(pipeline->owner) ? pipeline : NULL;
-}
-
-void refuse_loads(const Pipeline *pipeline, const char *what, const char *hint) {
-    if (strcmp(pipeline->kind, "load") == 0)
-        ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-                        errmsg("pipeline \"%s\" is a load: %s", pipeline->name, what), errhint("%s", hint)));
 }
 
 Oid pipeline_source(const Pipeline *pipeline) {
@@ -338,6 +334,7 @@ Datum sluice_drop_pipeline(PG_FUNCTION_ARGS) {
     const Parameters none{};
     drop_ledger(pipeline->id);
     drop_track(pipeline->id);
+    drop_merge_states(pipeline->id);
     delete_leftovers();
     catalog_execute(psprintf("DROP TYPE sluice.%s", anchor_name(pipeline->id)), &none);
     SPI_finish();

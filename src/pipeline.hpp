@@ -16,6 +16,7 @@ struct Pipeline {
     const char *document;  // NULL: rows are read as they are
     List *content_columns; // of rows that are read as they are: by which columns (names) the hash cursor knows them
     const char *mapping;   // the definition: of a shred its mapping
+    List *slots;           // of a merge: what each number among a key's times stands for
     const char *cursor;
     const char *order_by; // NULL: none
     const char *lookback; // NULL: without limit
@@ -40,9 +41,6 @@ Pipeline *find_visible_pipeline(int32 id);
 Pipeline *find_any_pipeline(int32 id);
 
 Oid pipeline_owner(int32 id); // InvalidOid when the pipeline was dropped
-
-// refuse_loads refuses what cannot be asked of a load.
-void refuse_loads(const Pipeline *pipeline, const char *what, const char *hint);
 
 // pipeline_source resolves the source; a source that is gone, or was made again, is refused with the remedy.
 Oid pipeline_source(const Pipeline *pipeline);

@@ -121,6 +121,8 @@ static Witness make_witness(const MappedTable *table, const MappedColumn *column
 
 static Witness find_witness(const Pipeline *pipeline, Relation source) {
     const bool by_hash = strcmp(pipeline->cursor, "hash") == 0;
+    if (strcmp(pipeline->kind, "shred") != 0)
+        return Witness{};
     const Mapping *mapping = read_mapping(pipeline->mapping, strlen(pipeline->mapping));
     if (by_hash && pipeline->keeps_duplicates)
         return Witness{};
@@ -227,6 +229,15 @@ static int64 count_missing(const Look *look, const Witness *witness, int64 loade
                  witness->source_column, witness->source_type, witness->source_column));
 }
 
+static void refuse_load(const Pipeline *pipeline) {
+    if (strcmp(pipeline->kind, "load") == 0)
+        ereport(ERROR,
+                (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+                 errmsg("pipeline \"%s\" is a load: its target holds what its query gives, not rows of the source",
+                        pipeline->name),
+                 errhint("sluice.partitions shows what is loaded; CALL sluice.backfill loads it again.")));
+}
+
 static Audit audit(const Pipeline *pipeline) {
     Audit result{};
     const Look look = begin_look(pipeline);
@@ -299,8 +310,7 @@ Datum sluice_verify(PG_FUNCTION_ARGS) {
     TupleDesc columns = result_columns(fcinfo);
     SPI_connect();
     const Pipeline *pipeline = find_pipeline(name);
-    refuse_loads(pipeline, "its target is what its query gives, not rows of the source",
-                 "sluice.partitions shows what is loaded; CALL sluice.backfill loads it again.");
+    refuse_load(pipeline);
     const Audit found = audit(pipeline);
     SPI_finish();
     Datum values[] = {Int64GetDatum(found.missing), Int64GetDatum(found.duplicated), Int64GetDatum(found.rejected),

@@ -106,6 +106,9 @@ static void open_loader(Preview *preview, Relation source, ShredPlan *plan, Curs
 
 static void show_rows(Preview *preview, int64 count) {
     const Pipeline *pipeline = preview->pipeline;
+    if (strcmp(pipeline->kind, "shred") != 0)
+        ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+                        errmsg("pipelines of kind \"%s\" have no preview", pipeline->kind)));
     Cursor *cursor = make_cursor(pipeline, CurrentMemoryContext);
     (void)enter_owner(pipeline, true); // until the subtransaction is rolled back
     Relation source = relation_open(pipeline_source(pipeline), AccessShareLock);
@@ -170,7 +173,6 @@ Datum sluice_preview(PG_FUNCTION_ARGS) {
     SPI_connect();
     preview.memory = AllocSetContextCreate(CurrentMemoryContext, "sluice preview", ALLOCSET_DEFAULT_SIZES);
     preview.pipeline = find_pipeline(name);
-    refuse_loads(preview.pipeline, "its next rows are those that its query gives", "Run the query with a partition.");
     preview_rows(&preview, count);
     SPI_finish();
     PG_RETURN_NULL();

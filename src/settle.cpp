@@ -96,7 +96,7 @@ static void update_row(Writer *writer, Target *target, KeyedRow *row) {
         fire_after_row_update(writer->estate, leaf, &row->tid, slot, recheck, target->update_capture);
     list_free(recheck);
     ExecClearTuple(slot);
-    writer->counts.updated++;
+    counts_of(writer, target)->updated++;
 }
 
 // lock_parent sees to it that a row which is there and stays as it is outlives its new children's transaction: their
@@ -171,8 +171,8 @@ static void write_by_query(Writer *writer, Target *target) {
     }
     if (count > 0) {
         run_on_rows(keyed->write, rows, target->row_type);
-        writer->counts.inserted += fresh;
-        writer->counts.updated += Max(static_cast<int64>(SPI_processed) - fresh, static_cast<int64>(0));
+        counts_of(writer, target)->inserted += fresh;
+        counts_of(writer, target)->updated += Max(static_cast<int64>(SPI_processed) - fresh, static_cast<int64>(0));
     }
     tuplestore_end(rows);
 }

@@ -418,9 +418,9 @@ static void emit_row(Shredder *shredder, int index, const Item &item) {
 }
 
 static WriterTarget writer_target(const ShredTable *table) {
-    return WriterTarget{table->relation,  table->written,    table->returned,       table->parent,
-                        table->links,     table->link_count, table->mode,           table->key_index,
-                        table->newest_by, table->references, table->reference_count};
+    return WriterTarget{table->relation,        table->written, table->returned,  table->parent,    table->links,
+                        table->link_count,      table->mode,    table->key_index, table->newest_by, table->references,
+                        table->reference_count, false};
 }
 
 void begin_shredding(Shredder *shredder) {

@@ -262,50 +262,74 @@ static bool read_partitions(const LoadDefinition *load, Oid table, List **partit
     return true;
 }
 
-static void note_table(const LoadDefinition *load, Oid table) {
-    List *partitions = NIL;
-    const bool known = read_partitions(load, table, &partitions);
-    write_entries(find_track(load->pipeline), partitions, !known);
+// What came and went since the last look.
+struct TableChanges {
+    List *now;     // all tables
+    List *tracked; // those that have their triggers
+    List *arrived; // whose rows have not been seen
+    List *gone;
+};
+
+static Numbers sorted_numbers(const Numbers *numbers) {
+    Numbers sorted = copy_numbers(numbers);
+    qsort(sorted.values, sorted.count, sizeof(int64), compare_numbers);
+    return sorted;
 }
 
-// try_to_track gives a new table its triggers, if that does not make its writers wait: else a later look tries again, and
-// until then the partitions in it count as changed.
-static bool try_to_track(const LoadDefinition *load, Oid table) {
-    if (!ConditionalLockRelationOid(table, ShareRowExclusiveLock))
-        return false;
-    add_triggers(load, table);
-    return true;
-}
-
-// note_gone deals with a table that is no longer part of the source: its rows are gone from there.
-static void note_gone(const LoadDefinition *load, Oid table) {
-    const bool exists = get_rel_name(table) != NULL;
-    if (load->reloads_deletes && exists)
-        note_table(load, table);
-    else if (load->reloads_deletes)
-        write_entries(find_track(load->pipeline), NIL, true);
-    if (exists && ConditionalLockRelationOid(table, ShareRowExclusiveLock))
-        drop_triggers(load->pipeline, table);
-}
-
-// note_arrived notes the tables that were not there at the last look; it returns those that are tracked now. The oids of
-// another cluster, from before a restore, say nothing: there the triggers tell which tables are known.
-static List *note_arrived(const LoadDefinition *load, bool home, List *now) {
+// find_changes: the oids of another cluster, from before a restore, say nothing; there the triggers tell which tables are
+// known.
+static TableChanges find_changes(const LoadDefinition *load, Oid source) {
+    TableChanges changes{};
+    changes.now = tables_of(source);
+    const bool home = load->leaves_home && strcmp(load->leaves_home, this_home()) == 0;
     const TrackedTables triggered = tracked_tables(load);
-    Numbers before = copy_numbers(&load->leaves);
-    qsort(before.values, before.count, sizeof(int64), compare_numbers);
-    List *tracked = NIL;
+    const Numbers before = sorted_numbers(&load->leaves), numbers = leaf_numbers(changes.now),
+                  now = sorted_numbers(&numbers);
     ListCell *cell;
-    foreach (cell, now) {
+    foreach (cell, changes.now) {
         const Oid table = lfirst_oid(cell);
         const bool has_triggers = is_among(triggered.oids, triggered.count, table);
-        const bool known = has_triggers && (!home || is_among(before.values, before.count, table));
-        if (has_triggers || try_to_track(load, table))
-            tracked = lappend_oid(tracked, table);
-        if (!known)
-            note_table(load, table);
+        if (has_triggers)
+            changes.tracked = lappend_oid(changes.tracked, table);
+        if (!has_triggers || (home && !is_among(before.values, before.count, table)))
+            changes.arrived = lappend_oid(changes.arrived, table);
     }
-    return tracked;
+    for (int i = 0; home && i < before.count; i++)
+        if (!is_among(now.values, now.count, before.values[i]))
+            changes.gone = lappend_oid(changes.gone, static_cast<Oid>(before.values[i]));
+    return changes;
+}
+
+// changed_partitions lists the partitions of tables that came or went; false: it cannot be told which they are.
+static bool changed_partitions(const LoadDefinition *load, const TableChanges *changes, List **partitions) {
+    bool known = true;
+    ListCell *cell;
+    foreach (cell, changes->arrived)
+        known = known && read_partitions(load, lfirst_oid(cell), partitions);
+    foreach (cell, load->reloads_deletes ? changes->gone : NIL)
+        known = known && get_rel_name(lfirst_oid(cell)) && read_partitions(load, lfirst_oid(cell), partitions);
+    return known;
+}
+
+bool look_at_tables(const LoadDefinition *load, Relation source, List **partitions) {
+    const TableChanges changes = find_changes(load, RelationGetRelid(source));
+    return changed_partitions(load, &changes, partitions);
+}
+
+// take_over gives new tables their triggers, where that does not make their writers wait: else a later look tries again, and
+// until then the partitions in them count as changed. Tables that are gone lose them.
+static void take_over(const LoadDefinition *load, TableChanges *changes) {
+    ListCell *cell;
+    foreach (cell, changes->arrived) {
+        const Oid table = lfirst_oid(cell);
+        if (list_member_oid(changes->tracked, table) || !ConditionalLockRelationOid(table, ShareRowExclusiveLock))
+            continue;
+        add_triggers(load, table);
+        changes->tracked = lappend_oid(changes->tracked, table);
+    }
+    foreach (cell, changes->gone)
+        if (get_rel_name(lfirst_oid(cell)) && ConditionalLockRelationOid(lfirst_oid(cell), ShareRowExclusiveLock))
+            drop_triggers(load->pipeline, lfirst_oid(cell));
 }
 
 void note_tables(const Pipeline *pipeline, const LoadDefinition *load, Relation source) {
@@ -316,14 +340,13 @@ void note_tables(const Pipeline *pipeline, const LoadDefinition *load, Relation 
                         errhint("Drop the pipeline and create it again.")));
     own_track(load->pipeline, pipeline->owner);
     check_tracked_source(source);
-    const bool home = load->leaves_home && strcmp(load->leaves_home, this_home()) == 0;
-    List *now = tables_of(RelationGetRelid(source));
-    const Numbers leaves = leaf_numbers(note_arrived(load, home, now)), present = leaf_numbers(now);
-    qsort(present.values, present.count, sizeof(int64), compare_numbers);
-    for (int i = 0; home && i < load->leaves.count; i++)
-        if (!is_among(present.values, present.count, load->leaves.values[i]))
-            note_gone(load, static_cast<Oid>(load->leaves.values[i]));
-    if (!home || !same_numbers(&leaves, &load->leaves))
+    TableChanges changes = find_changes(load, RelationGetRelid(source));
+    take_over(load, &changes);
+    List *partitions = NIL;
+    const bool known = changed_partitions(load, &changes, &partitions);
+    write_entries(find_track(load->pipeline), partitions, !known);
+    const Numbers leaves = leaf_numbers(changes.tracked);
+    if (!load->leaves_home || strcmp(load->leaves_home, this_home()) != 0 || !same_numbers(&leaves, &load->leaves))
         store_leaves(load->pipeline, &leaves);
 }
 

@@ -28,6 +28,10 @@ void check_tracked_source(Relation source);
 // start_tracking gives a new pipeline's source its triggers and notes every partition as changed.
 void start_tracking(const LoadDefinition *load, Relation source);
 
+// look_at_tables lists the partitions (texts) of tables that came to the source, or left it, since the last look; false: it
+// cannot be told which they are.
+bool look_at_tables(const LoadDefinition *load, Relation source, List **partitions);
+
 // note_tables looks at tables that came to the source, or left it, since the last look: their partitions have changed. New
 // ones get the triggers. It works with the owner's rights.
 void note_tables(const Pipeline *pipeline, const LoadDefinition *load, Relation source);

@@ -177,6 +177,7 @@ static void open_target(Writer *writer, int index, const WriterTarget *all) {
     target->index = index;
     target->mode = wanted->mode;
     target->parent = wanted->parent;
+    target->aside = wanted->aside;
     target->written = wanted->written;
     target->returned = bms_copy(wanted->returned);
     target->values = static_cast<Datum *>(palloc0(sizeof(Datum) * columns->natts));
@@ -507,7 +508,7 @@ static void insert_one(Writer *writer, Target *target, ResultRelInfo *leaf, Tupl
         table_tuple_insert(leaf->ri_RelationDesc, slot, writer->command, 0, target->bulk);
     }
     after_row_insert(writer, target, leaf, slot);
-    writer->counts.inserted++;
+    counts_of(writer, target)->inserted++;
 }
 
 static void put_in_leaf(Writer *writer, Target *target, MemoryContext caller, KeyedRow *owner) {
@@ -587,6 +588,25 @@ bool writer_put(Writer *writer, int index) {
     return counts;
 }
 
+bool writer_find(Writer *writer, int index, WriterRow *there) {
+    Target *target = &writer->targets[index];
+    const ResourceScope resources = enter_resources(writer);
+    MemoryContext caller = MemoryContextSwitchTo(GetPerTupleMemoryContext(writer->estate));
+    ExecStoreVirtualTuple(target->filling);
+    const TupleTableSlot *found = find_keyed(writer, target);
+    ExecClearTuple(target->filling); // its values stay, to be filled on
+    MemoryContextSwitchTo(caller);
+    leave_resources(&resources);
+    if (found)
+        *there = WriterRow{found->tts_values, found->tts_isnull, NULL};
+    return found != NULL;
+}
+
+WriterRow writer_asked(Writer *writer, int index) {
+    const Target *target = &writer->targets[index];
+    return WriterRow{target->filling->tts_values, target->filling->tts_isnull, target->absent};
+}
+
 WriterRow writer_returned(Writer *writer, int target) {
     return WriterRow{writer->targets[target].values, writer->targets[target].nulls, NULL};
 }
@@ -622,7 +642,7 @@ static void insert_by_query(Writer *writer, Target *target) {
     writer->flushing = RelationGetRelid(target->relation);
     run_on_rows(target->insert, target->rows, target->row_type);
     writer->flushing = InvalidOid;
-    writer->counts.inserted += SPI_processed;
+    counts_of(writer, target)->inserted += SPI_processed;
     tuplestore_end(target->rows);
     target->rows = NULL;
 }

@@ -38,6 +38,7 @@ struct WriterTarget {
     AttrNumber newest_by;         // or 0
     const ColumnLink *references; // mode replace: the columns by which its rows refer to their parent
     int reference_count;
+    bool aside; // its rows are not counted
 };
 
 struct WriterCounts {
@@ -71,6 +72,13 @@ WriterRow writer_row(Writer *writer, int target);
 // It tells whether the row counts: one that stays away because of its key brings no children.
 bool writer_put(Writer *writer, int target);
 WriterRow writer_returned(Writer *writer, int target);
+
+// writer_find asks a target with a key for the row of the key that is filled in, before the rest is, and gives what is there
+// (of the target's row type, good until writer_put); false: the key is new. Of one writer each key is asked for once.
+bool writer_find(Writer *writer, int target, WriterRow *there);
+
+// writer_asked is the row for which writer_find asked last, to be filled and put.
+WriterRow writer_asked(Writer *writer, int target);
 
 // writer_replace says that the children of the last row of their parent come now, all of them: those that it had go.
 void writer_replace(Writer *writer, int target);

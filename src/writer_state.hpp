@@ -103,6 +103,7 @@ struct Target {
     ResultRelInfo *root;
     Mode mode;
     bool by_query;
+    bool aside;   // its rows are not counted
     bool updates; // rows that are there are written over
     ColumnDefault *defaults;
     int default_count;
@@ -135,6 +136,7 @@ struct Target {
     bool *nulls;
     // keyed rows
     Keyed *keyed;      // NULL: every row is a new one
+    KeyedRow *asked;   // by writer_find, until the row is put
     KeyedRow *current; // the keyed row to which the last row belongs: itself, or the one above it
     // children that are replaced
     const ColumnLink *references; // which columns hold which of the parent's
@@ -155,7 +157,7 @@ struct Writer {
     bool has_keys, may_be_late, in_order;
     void (*see)(void *seer, Oid relation, Datum row);
     void *seer;
-    WriterCounts counts;
+    WriterCounts counts, aside; // of targets that are not counted
     int64 buffered;
     Oid flushing;
     int64 flushing_document; // of the row being written; -1: not known
@@ -166,6 +168,10 @@ struct Writer {
     Snapshot snapshot;           // by which keys are looked up
     KeyedRow *touched, *created; // by the document in progress
 };
+
+inline WriterCounts *counts_of(Writer *writer, const Target *target) {
+    return target->aside ? &writer->aside : &writer->counts;
+}
 
 // ---- leaf_buffer.cpp
 
@@ -202,6 +208,9 @@ void note_buffered(Target *target, KeyedRow *owner, LeafBuffer *buffer, int at);
 void open_keyed(Writer *writer, Target *target, const WriterTarget *all);
 // put_keyed finds out whether the row's key is there and what becomes of it; false: the row is left out.
 bool put_keyed(Writer *writer, Target *target, MemoryContext caller);
+// find_keyed asks for the key of the row in target->filling; the row that is there is in target->keyed->known afterwards, or
+// in what it gives.
+TupleTableSlot *find_keyed(Writer *writer, Target *target);
 bool is_superseded(const KeyedRow *owner, int target, uint32 version);
 uint32 current_version(const KeyedRow *owner, int target);
 void note_written(Target *target, KeyedRow *owner, TupleTableSlot *slot); // a buffered row went into its table

@@ -1,0 +1,288 @@
+// See fold.hpp.
+//
+// Laying one value over another is the maximum of (moment, value): it does not matter in which order, and how often, rows are
+// folded. Of equal moments the greater value wins, so that ties do not depend on what came first; where a type has no order,
+// or calls values equal that are not the same to the byte, their bytes decide.
+#include "fold.hpp"
+
+namespace sluice {
+
+Fold *make_fold(const MergePlan *plan, MemoryContext parent) {
+    Fold *fold = static_cast<Fold *>(palloc0(sizeof(Fold)));
+    fold->plan = plan;
+    fold->memory = AllocSetContextCreate(parent, "sluice fold", ALLOCSET_DEFAULT_SIZES);
+    fold->size = 1024;
+    fold->buckets = static_cast<FoldKey **>(MemoryContextAllocZero(fold->memory, sizeof(FoldKey *) * fold->size));
+    return fold;
+}
+
+Size fold_size(const Fold *fold) { return MemoryContextMemAllocated(fold->memory, true); }
+
+FoldInput *make_fold_input(const MergePlan *plan) {
+    FoldInput *input = static_cast<FoldInput *>(palloc0(sizeof(FoldInput)));
+    input->key = static_cast<Datum *>(palloc0(sizeof(Datum) * plan->key_count));
+    input->values = static_cast<FoldValue *>(palloc0(sizeof(FoldValue) * (plan->leaf_count + 1)));
+    for (int i = 0; i < plan->leaf_count; i++)
+        input->values[i].moment = unknown_moment;
+    return input;
+}
+
+// ---- values
+
+// keep_value copies a value into the current context, whole: not as a pointer to where it is toasted.
+static Datum keep_value(Datum value, bool by_value, int16 length) {
+    if (by_value)
+        return value;
+    if (length == -1) {
+        struct varlena *stored = reinterpret_cast<struct varlena *>(DatumGetPointer(value));
+        if (VARATT_IS_EXTERNAL(stored) || VARATT_IS_COMPRESSED(stored))
+            return PointerGetDatum(pg_detoast_datum_copy(stored));
+    }
+    return datumCopy(value, by_value, length);
+}
+
+static int compare_bytes(const MergeLeaf *leaf, Datum left, Datum right) {
+    if (leaf->by_value)
+        return left < right ? -1 : left > right;
+    if (leaf->length > 0)
+        return memcmp(DatumGetPointer(left), DatumGetPointer(right), leaf->length);
+    if (leaf->length == -2)
+        return strcmp(DatumGetCString(left), DatumGetCString(right));
+    struct varlena *a = PG_DETOAST_DATUM_PACKED(left), *b = PG_DETOAST_DATUM_PACKED(right);
+    const Size a_length = VARSIZE_ANY_EXHDR(a), b_length = VARSIZE_ANY_EXHDR(b);
+    const int side = memcmp(VARDATA_ANY(a), VARDATA_ANY(b), Min(a_length, b_length));
+    return side != 0 ? side : a_length < b_length ? -1 : a_length > b_length;
+}
+
+static int compare_by_order(const MergeLeaf *leaf, Datum left, Datum right) {
+    if (!leaf->has_order)
+        return 0;
+    return DatumGetInt32(FunctionCall2Coll(const_cast<FmgrInfo *>(&leaf->compare), leaf->collation, left, right));
+}
+
+// compare_values: null lies below all values.
+static int compare_values(const MergeLeaf *leaf, const FoldValue *left, const FoldValue *right) {
+    if (left->is_null || right->is_null)
+        return static_cast<int>(right->is_null) - static_cast<int>(left->is_null);
+    const int side = compare_by_order(leaf, left->value, right->value);
+    return side != 0 ? side : compare_bytes(leaf, left->value, right->value);
+}
+
+// wins tells whether a given value takes the place of a known one.
+static bool wins(const MergeLeaf *leaf, const FoldValue *known, const FoldValue *given) {
+    switch (leaf->rule) {
+    case Rule::Newest:
+    case Rule::Deep:
+        return given->moment > known->moment ||
+               (given->moment == known->moment && compare_values(leaf, given, known) > 0);
+    case Rule::First:
+        return given->moment < known->moment ||
+               (given->moment == known->moment && compare_values(leaf, given, known) < 0);
+    case Rule::Min:
+        return compare_values(leaf, given, known) < 0;
+    case Rule::Max:
+        return compare_values(leaf, given, known) > 0;
+    case Rule::Sum:
+        return true;
+    }
+    pg_unreachable();
+}
+
+// replace_value puts a copy, and gives back what was there.
+static void replace_value(const MergeLeaf *leaf, FoldValue *known, const FoldValue *given) {
+    const Datum old = known->value;
+    const bool owned = known->moment != unknown_moment && !known->is_null && !leaf->by_value;
+    *known = *given;
+    if (!given->is_null)
+        known->value = keep_value(given->value, leaf->by_value, leaf->length);
+    if (owned)
+        pfree(DatumGetPointer(old));
+}
+
+static Datum add_values(const MergeLeaf *leaf, const FoldValue *known, const FoldValue *given) {
+    return FunctionCall2Coll(const_cast<FmgrInfo *>(&leaf->add), leaf->collation, known->value, given->value);
+}
+
+bool lay_value(const MergeLeaf *leaf, FoldValue *known, const FoldValue *given) {
+    if (given->moment == unknown_moment)
+        return false;
+    if (known->moment == unknown_moment) {
+        *known = *given;
+    } else if (leaf->rule == Rule::Sum) {
+        known->value = add_values(leaf, known, given);
+    } else if (wins(leaf, known, given)) {
+        *known = *given;
+    } else {
+        return false;
+    }
+    return true;
+}
+
+bool forget_deleted(const MergePlan *plan, FoldValue *values, int64 deleted) {
+    bool any = false;
+    for (int i = 0; i < plan->leaf_count; i++)
+        if (values[i].moment != unknown_moment && values[i].moment <= deleted) {
+            values[i] = FoldValue{unknown_moment, 0, false};
+            any = true;
+        }
+    return any;
+}
+
+// ---- keys
+
+static uint32 hash_key(const MergePlan *plan, const Datum *key) {
+    uint32 hash = 0;
+    for (int i = 0; i < plan->key_count; i++)
+        hash = hash_combine(hash, DatumGetUInt32(FunctionCall1Coll(const_cast<FmgrInfo *>(&plan->key_hash[i]),
+                                                                   plan->key_collations[i], key[i])));
+    return hash;
+}
+
+static bool is_same_key(const MergePlan *plan, const Datum *left, const Datum *right) {
+    for (int i = 0; i < plan->key_count; i++)
+        if (!DatumGetBool(FunctionCall2Coll(const_cast<FmgrInfo *>(&plan->key_equal[i]), plan->key_collations[i],
+                                            left[i], right[i])))
+            return false;
+    return true;
+}
+
+static int64 place_of(Oid type, Datum key) {
+    switch (getBaseType(type)) {
+    case INT2OID:
+        return DatumGetInt16(key);
+    case INT4OID:
+    case DATEOID:
+        return DatumGetInt32(key);
+    case INT8OID:
+    case TIMESTAMPOID:
+    case TIMESTAMPTZOID:
+        return DatumGetInt64(key);
+    }
+    return 0;
+}
+
+static FoldKey *new_key(Fold *fold, const FoldInput *input) {
+    const MergePlan *plan = fold->plan;
+    const Size values = sizeof(FoldValue) * plan->leaf_count;
+    const Size size = offsetof(FoldKey, values) + values + sizeof(Datum) * plan->key_count;
+    FoldKey *key = static_cast<FoldKey *>(MemoryContextAllocZero(fold->memory, size));
+    key->key = reinterpret_cast<Datum *>(reinterpret_cast<char *>(key->values) + values);
+    key->newest = key->deleted = unknown_moment;
+    for (int i = 0; i < plan->leaf_count; i++)
+        key->values[i].moment = unknown_moment;
+    MemoryContext before = MemoryContextSwitchTo(fold->memory);
+    for (int i = 0; i < plan->key_count; i++)
+        key->key[i] = keep_value(input->key[i], plan->key_by_value[i], plan->key_lengths[i]);
+    MemoryContextSwitchTo(before);
+    key->place = place_of(plan->key_types[0], key->key[0]);
+    return key;
+}
+
+static void link_key(Fold *fold, FoldKey *key) {
+    FoldKey **bucket = &fold->buckets[key->hash & (fold->size - 1)];
+    key->chain = *bucket;
+    *bucket = key;
+}
+
+static void grow_fold(Fold *fold) {
+    if (fold->count == fold->room) {
+        fold->room = fold->room ? fold->room * 2 : 1024;
+        const Size size = sizeof(FoldKey *) * fold->room;
+        fold->keys = static_cast<FoldKey **>(fold->keys ? repalloc_huge(fold->keys, size)
+                                                        : MemoryContextAlloc(fold->memory, size));
+    }
+    if (fold->count < fold->size)
+        return;
+    pfree(fold->buckets);
+    fold->size *= 2;
+    fold->buckets = static_cast<FoldKey **>(
+        MemoryContextAllocExtended(fold->memory, sizeof(FoldKey *) * fold->size, MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO));
+    for (int64 i = 0; i < fold->count; i++)
+        link_key(fold, fold->keys[i]);
+}
+
+static FoldKey *find_or_add(Fold *fold, const FoldInput *input) {
+    const uint32 hash = hash_key(fold->plan, input->key);
+    for (FoldKey *key = fold->buckets[hash & (fold->size - 1)]; key; key = key->chain)
+        if (key->hash == hash && is_same_key(fold->plan, key->key, input->key))
+            return key;
+    grow_fold(fold);
+    FoldKey *key = new_key(fold, input);
+    key->hash = hash;
+    link_key(fold, key);
+    fold->keys[fold->count++] = key;
+    return key;
+}
+
+// decide finds out which of a row's values count, before anything changes: an error in between leaves the key as it was.
+static void decide(const MergePlan *plan, FoldKey *key, const FoldInput *input) {
+    for (int i = 0; i < plan->leaf_count; i++) {
+        FoldValue *given = &input->values[i];
+        const FoldValue *known = &key->values[i];
+        if (given->moment == unknown_moment)
+            continue;
+        given->moment = input->moment;
+        if (known->moment == unknown_moment)
+            continue;
+        if (plan->leaves[i].rule == Rule::Sum)
+            given->value = add_values(&plan->leaves[i], known, given);
+        else if (!wins(&plan->leaves[i], known, given))
+            given->moment = unknown_moment;
+    }
+}
+
+static void lay_row(const Fold *fold, FoldKey *key, const FoldInput *input) {
+    const MergePlan *plan = fold->plan;
+    if (input->deletes) {
+        if (input->moment > key->deleted) {
+            key->deleted = input->moment;
+            (void)forget_deleted(plan, key->values, key->deleted);
+        }
+        return;
+    }
+    key->newest = Max(key->newest, input->moment);
+    if (input->moment <= key->deleted)
+        return;
+    decide(plan, key, input);
+    for (int i = 0; i < plan->leaf_count; i++)
+        if (input->values[i].moment != unknown_moment)
+            replace_value(&plan->leaves[i], &key->values[i], &input->values[i]);
+}
+
+FoldKey *fold_row(Fold *fold, const FoldInput *input) {
+    FoldKey *key = find_or_add(fold, input);
+    MemoryContext before = MemoryContextSwitchTo(fold->memory);
+    lay_row(fold, key, input);
+    MemoryContextSwitchTo(before);
+    return key;
+}
+
+FoldKey *fold_alone(Fold *fold, const FoldInput *input) {
+    FoldKey *key = new_key(fold, input);
+    MemoryContext before = MemoryContextSwitchTo(fold->memory);
+    lay_row(fold, key, input);
+    MemoryContextSwitchTo(before);
+    return key;
+}
+
+// ---- order
+
+static int compare_keys(const void *left, const void *right, void *context) {
+    const MergePlan *plan = static_cast<const MergePlan *>(context);
+    const FoldKey *a = *static_cast<FoldKey *const *>(left), *b = *static_cast<FoldKey *const *>(right);
+    if (a->place != b->place)
+        return a->place < b->place ? -1 : 1;
+    for (int i = 0; i < plan->key_count; i++) {
+        const int side = DatumGetInt32(FunctionCall2Coll(const_cast<FmgrInfo *>(&plan->key_order[i]),
+                                                         plan->key_collations[i], a->key[i], b->key[i]));
+        if (side != 0)
+            return side;
+    }
+    return 0;
+}
+
+void sort_fold(Fold *fold) {
+    qsort_arg(fold->keys, fold->count, sizeof(FoldKey *), compare_keys, const_cast<MergePlan *>(fold->plan));
+}
+
+} // namespace sluice

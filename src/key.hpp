@@ -1,0 +1,19 @@
+// Keys: the unique index by which a target's rows are found when they come again.
+#pragma once
+
+#include "postgres.hpp"
+
+namespace sluice {
+
+// find_key_index finds a plain unique index over just these columns; InvalidOid when there is none.
+Oid find_key_index(Relation relation, const char *const *columns, int count);
+
+// refuse_without_conflicts refuses a target that has no INSERT ... ON CONFLICT; `place` begins the message.
+void refuse_without_conflicts(const char *place, Relation relation);
+
+// is_key_race tells an error that comes from another transaction writing the same key meanwhile: another attempt sees its row.
+bool is_key_race(const ErrorData *error, const Oid *indexes, int count);
+
+[[noreturn]] void missing_key_index(const char *place, Relation relation, const char *columns);
+
+} // namespace sluice

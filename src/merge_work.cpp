@@ -1,0 +1,372 @@
+// See merge_work.hpp.
+//
+// A source row is taken apart and folded into what the batch knows of its key (fold.cpp); when the source has no more, or the
+// fold fills its memory, all keys are written in the order of the index (merge_write.cpp). So a batch costs one look-up and
+// at most one write for each key that it met, however many rows it had: the larger, the better.
+//
+// Where rows may be rejected, what does not fit as it is read is rejected by itself. What only writing shows (a check, a
+// foreign key) is the fault of a key, whose rows are not at hand any more: the batch is rolled back and done again carefully,
+// smaller and with its rows held. Then keys are written in halves until the bad ones are found, and the rows of these one by
+// one, as they came.
+#include "merge_work.hpp"
+
+#include "catalog.hpp"
+#include "chunk.hpp"
+#include "document.hpp"
+#include "key.hpp"
+#include "merge_row.hpp"
+#include "merge_write.hpp"
+#include "names.hpp"
+#include "reject.hpp"
+#include "rights.hpp"
+
+namespace sluice {
+
+int fold_memory = 256 * 1024;
+
+class MergeWork final : public Work {
+public:
+    explicit MergeWork(Job *job) : job_(job), careful_(job->options.retry) {}
+
+    SourceColumns plan(Relation source) override;
+    void lock() override;
+    int64 batch_size() override { return careful_ ? careful_batch_size : 0; }
+    bool is_full() override { return fold_size(fold_) > static_cast<Size>(fold_memory) * 1024; }
+    void begin(RunCounts *counts) override;
+    void take(const SourceRow *row) override;
+    void finish() override;
+    bool again(const ErrorData *error, bool last) override;
+    void committed() override;
+
+private:
+    static constexpr int careful_batch_size = 10000;
+
+    bool rejects() const { return rejects_rows(job_); }
+    void fold(const SourceRow *row);
+    void hold(const SourceRow *row, FoldKey *key, FoldKey *alone);
+    bool fold_or_refuse(const SourceRow *row);
+    void refuse(const SourceRow *row, const char *place, Datum whole, const ErrorData *error);
+    const char *locate(const ErrorData *error) const;
+    MergeWriter writer() const;
+    void count(const MergeWriter *writer);
+    ErrorData *try_write(FoldKey **keys, int64 count);
+    void write_halves(FoldKey **keys, int64 count);
+    void write_rows(const FoldKey *key);
+    void release(const FoldRow *row);
+    static void take_context(void *argument);
+
+    Job *job_;
+    bool careful_, precise_, found_bad_;
+    // the plan
+    MergePlan *plan_;
+    MergeStates *states_;
+    WriterCache *cache_;
+    DocumentReader documents_;
+    // the batch
+    RunCounts *counts_;
+    Fold *fold_;
+    FoldInput *input_;
+    // where it is, for error messages
+    const SourceRow *row_;
+    const MergeLeaf *leaf_;
+};
+
+// ---- planning
+
+static void store_slots(const Pipeline *pipeline) {
+    Parameters parameters{};
+    add_int(&parameters, pipeline->id);
+    add_names(&parameters, pipeline->slots);
+    catalog_execute("UPDATE sluice.pipeline SET slots = $2 WHERE pipeline_id = $1::int", &parameters);
+}
+
+// plan: columns that are new get times of their own, behind those of the others.
+SourceColumns MergeWork::plan(Relation source) {
+    plan_ = NULL;
+    Pipeline *pipeline = job_->pipeline;
+    List *slots = list_copy(pipeline->slots);
+    MergePlan *plan = plan_merge(read_merge_definition(pipeline->mapping), &slots, source, rejects());
+    if (list_length(slots) != list_length(pipeline->slots)) {
+        MemoryContext before = MemoryContextSwitchTo(job_->memory);
+        pipeline->slots = list_copy_deep(slots);
+        MemoryContextSwitchTo(before);
+        store_slots(pipeline);
+    }
+    states_ = open_merge_states(pipeline, plan);
+    cache_ = make_writer_cache(CurrentMemoryContext);
+    if (plan->document >= 0)
+        open_document_reader(&documents_, plan->document_type, CurrentMemoryContext);
+    plan_ = plan;
+    return row_columns(pipeline->content_columns ? content_sql(NULL, pipeline->content_columns) : NULL,
+                       plan->expressions, plan->expression_count);
+}
+
+void MergeWork::lock() {
+    LockRelationOid(plan_->relation, RowExclusiveLock);
+    LockRelationOid(states_->relation, RowExclusiveLock);
+}
+
+// ---- reading
+
+void MergeWork::begin(RunCounts *counts) {
+    counts_ = counts;
+    found_bad_ = false;
+    fold_ = make_fold(plan_, job_->batch);
+    input_ = make_fold_input(plan_);
+}
+
+void MergeWork::take_context(void *argument) {
+    const MergeWork *work = static_cast<const MergeWork *>(argument);
+    StringInfoData place;
+    initStringInfo(&place);
+    work->job_->cursor->describe(work->row_, &place);
+    if (work->leaf_)
+        errcontext("merge into %s, source row with %s, column %s", relation_name(work->plan_->relation), place.data,
+                   work->leaf_->name);
+    else
+        errcontext("merge into %s, source row with %s", relation_name(work->plan_->relation), place.data);
+}
+
+// hold keeps a row with its key, and what it says by itself.
+void MergeWork::hold(const SourceRow *row, FoldKey *key, FoldKey *alone) {
+    MemoryContext before = MemoryContextSwitchTo(fold_->memory);
+    FoldRow *held = static_cast<FoldRow *>(palloc0(sizeof(FoldRow)));
+    StringInfoData place;
+    initStringInfo(&place);
+    job_->cursor->describe(row, &place);
+    held->place = place.data;
+    held->row.number = row->number;
+    held->whole = datumCopy(row->columns[plan_->whole], false, -1);
+    held->alone = alone;
+    if (key->last_row)
+        key->last_row->next = held;
+    else
+        key->rows = held;
+    key->last_row = held;
+    MemoryContextSwitchTo(before);
+}
+
+// fold reads a row, and lays it over what is known of its key.
+void MergeWork::fold(const SourceRow *row) {
+    const Value *document = NULL;
+    Value value;
+    if (plan_->document >= 0) {
+        if (row->nulls[plan_->document])
+            return;
+        value = read_document(&documents_, row->columns[plan_->document]);
+        document = &value;
+    }
+    take_source_row(plan_, row, document, input_, &leaf_);
+    FoldKey *alone = careful_ && rejects() ? fold_alone(fold_, input_) : NULL;
+    FoldKey *key = fold_row(fold_, input_);
+    if (alone)
+        hold(row, key, alone);
+}
+
+// fold_or_refuse folds a row within a subtransaction, and refuses it when it does not fit.
+bool MergeWork::fold_or_refuse(const SourceRow *row) {
+    ResourceOwner resources = CurrentResourceOwner;
+    ErrorData *volatile error = NULL;
+    BeginInternalSubTransaction(NULL);
+    MemoryContextSwitchTo(job_->row);
+    PG_TRY();
+    {
+        fold(row);
+        ReleaseCurrentSubTransaction();
+    }
+    PG_CATCH();
+    {
+        MemoryContextSwitchTo(job_->row);
+        error = CopyErrorData();
+        FlushErrorState();
+        RollbackAndReleaseCurrentSubTransaction();
+    }
+    PG_END_TRY();
+    MemoryContextSwitchTo(job_->row);
+    CurrentResourceOwner = resources;
+    if (!error)
+        return true;
+    if (!is_document_error(error))
+        ReThrowError(error);
+    StringInfoData place;
+    initStringInfo(&place);
+    job_->cursor->describe(row, &place);
+    refuse(row, place.data, row->columns[plan_->whole], error);
+    return false;
+}
+
+void MergeWork::take(const SourceRow *row) {
+    ErrorContextCallback context{error_context_stack, take_context, this};
+    row_ = row;
+    leaf_ = NULL;
+    error_context_stack = &context;
+    MemoryContextSwitchTo(job_->row);
+    if (rejects())
+        (void)fold_or_refuse(row);
+    else
+        fold(row);
+    MemoryContextSwitchTo(job_->batch);
+    MemoryContextReset(job_->row);
+    error_context_stack = context.previous;
+}
+
+// ---- refusing
+
+static void append_member(StringInfo json, const char *name, const char *value) {
+    if (!value)
+        return;
+    appendStringInfoString(json, json->len > 1 ? ", " : "");
+    escape_json(json, name);
+    appendStringInfoString(json, ": ");
+    escape_json(json, value);
+}
+
+// locate tells where an error happened, as far as it is known.
+const char *MergeWork::locate(const ErrorData *error) const {
+    StringInfoData json;
+    initStringInfo(&json);
+    appendStringInfoChar(&json, '{');
+    append_member(&json, "table",
+                  error->table_name ? quote_qualified_identifier(error->schema_name, error->table_name)
+                                    : relation_name(plan_->relation));
+    append_member(&json, "column", error->column_name ? error->column_name : leaf_ ? leaf_->name : NULL);
+    append_member(&json, "constraint", error->constraint_name);
+    append_member(&json, "detail", error->detail);
+    appendStringInfoChar(&json, '}');
+    return json.data;
+}
+
+void MergeWork::refuse(const SourceRow *row, const char *place, Datum whole, const ErrorData *error) {
+    const Refusal refusal{error->sqlerrcode, error->message ? error->message : "", locate(error)};
+    counts_->rejected += row->number == 0;
+    check_max_rejects(job_, counts_->rejected, place, refusal.message);
+    keep_row(job_->pipeline, job_->run_id, row, place, whole, &refusal);
+}
+
+void MergeWork::release(const FoldRow *row) {
+    if (row->row.number == 0)
+        return;
+    release_reject(row->row.number);
+    counts_->retried++;
+}
+
+// ---- writing
+
+MergeWriter MergeWork::writer() const {
+    MergeWriter writer{};
+    writer.plan = plan_;
+    writer.states = states_;
+    writer.cache = cache_;
+    writer.row = job_->row;
+    writer.in_order = precise_;
+    return writer;
+}
+
+void MergeWork::count(const MergeWriter *writer) {
+    counts_->inserted += writer->counts.inserted;
+    counts_->updated += writer->counts.updated;
+    counts_->deleted += writer->counts.deleted;
+}
+
+// try_write writes keys in a subtransaction of their own; what is wrong with them is given back.
+ErrorData *MergeWork::try_write(FoldKey **keys, int64 count) {
+    ResourceOwner resources = CurrentResourceOwner;
+    MemoryContext memory = CurrentMemoryContext;
+    ErrorData *volatile error = NULL;
+    MergeWriter writer = this->writer();
+    BeginInternalSubTransaction(NULL);
+    MemoryContextSwitchTo(memory);
+    PG_TRY();
+    {
+        write_fold(&writer, keys, count);
+        if (!job_->atomic)
+            fire_deferred();
+        ReleaseCurrentSubTransaction();
+    }
+    PG_CATCH();
+    {
+        MemoryContextSwitchTo(memory);
+        error = CopyErrorData();
+        FlushErrorState();
+        RollbackAndReleaseCurrentSubTransaction();
+    }
+    PG_END_TRY();
+    MemoryContextSwitchTo(memory);
+    CurrentResourceOwner = resources;
+    cache_ = error ? make_writer_cache(job_->planned) : cache_;
+    if (error && (!is_document_error(error) || is_key_race(error, &plan_->key_index, 1)))
+        ReThrowError(error);
+    if (!error)
+        this->count(&writer);
+    return error;
+}
+
+// write_rows writes the rows of a key one after the other, and refuses those that do not fit.
+void MergeWork::write_rows(const FoldKey *key) {
+    for (FoldRow *row = key->rows; row; row = row->next) {
+        FoldKey *alone = row->alone;
+        const ErrorData *error = try_write(&alone, 1);
+        if (error)
+            refuse(&row->row, row->place, row->whole, error);
+        else
+            release(row);
+    }
+}
+
+void MergeWork::write_halves(FoldKey **keys, int64 count) {
+    if (count == 0)
+        return;
+    if (!try_write(keys, count)) {
+        for (int64 i = 0; i < count; i++)
+            for (const FoldRow *row = keys[i]->rows; row; row = row->next)
+                release(row);
+        return;
+    }
+    found_bad_ = true;
+    if (count == 1) {
+        write_rows(keys[0]);
+        return;
+    }
+    write_halves(keys, count / 2);
+    write_halves(keys + count / 2, count - count / 2);
+}
+
+void MergeWork::finish() {
+    sort_fold(fold_);
+    if (careful_ && rejects()) {
+        leaf_ = NULL;
+        write_halves(fold_->keys, fold_->count);
+        return;
+    }
+    MergeWriter writer = this->writer();
+    write_fold(&writer, fold_->keys, fold_->count);
+    count(&writer);
+}
+
+// ---- when a batch fails
+
+static bool is_unique_error(const ErrorData *error) {
+    return error->sqlerrcode == ERRCODE_UNIQUE_VIOLATION || error->sqlerrcode == ERRCODE_EXCLUSION_VIOLATION;
+}
+
+bool MergeWork::again(const ErrorData *error, bool last) {
+    if (last || !plan_)
+        return false;
+    if (is_key_race(error, &plan_->key_index, 1))
+        return true;
+    if (is_unique_error(error) && !precise_)
+        return precise_ = true;
+    if (rejects() && !careful_ && is_document_error(error))
+        return careful_ = true;
+    return false;
+}
+
+// committed: after a batch in which nothing had to be searched for, the next one is fast again.
+void MergeWork::committed() {
+    precise_ = false;
+    careful_ = job_->options.retry || (careful_ && found_bad_);
+}
+
+Work *make_merge_work(Job *job) { return new (palloc0(sizeof(MergeWork))) MergeWork(job); }
+
+} // namespace sluice

@@ -1,0 +1,299 @@
+// See merge_write.hpp.
+//
+// For each key, in the order of the index: what is remembered of it, then the row that is there, then both laid together with
+// what the batch folded. What changed of the row goes into the target, the times go beside it. A row of which every value is
+// as new as its newest_by needs no times beside it.
+//
+// A row that is there and of which nothing is remembered (it was there before the pipeline, or needs no times) counts as one
+// source row with its newest_by. A row that somebody deleted starts anew with what comes.
+#include "merge_write.hpp"
+
+#include "catalog.hpp"
+#include "merge_delete.hpp"
+#include "merge_row.hpp"
+#include "names.hpp"
+
+namespace sluice {
+
+enum { states_target, rows_target, target_count };
+
+struct KeyWriter {
+    MergeWriter *merge;
+    const MergePlan *plan;
+    Writer *writer;
+    // of the key in hand
+    FoldKey *key;
+    MergeState state, before;
+    FoldValue *known;
+    bool *changed;
+    bool there;       // the target has its row
+    WriterRow row;    // of the target, to be filled
+    WriterRow stored; // that is there
+    int64 newest_there;
+};
+
+const char *key_text(const MergePlan *plan, const FoldKey *key) {
+    StringInfoData names, values;
+    initStringInfo(&names);
+    initStringInfo(&values);
+    for (int i = 0; i < plan->key_count; i++) {
+        appendStringInfo(&names, "%s%s", i ? ", " : "",
+                         NameStr(TupleDescAttr(plan->columns, plan->key[i] - 1)->attname));
+        appendStringInfo(&values, "%s%s", i ? ", " : "", stored_text(plan->key_types[i], key->key[i]));
+    }
+    return psprintf("(%s)=(%s)", names.data, values.data);
+}
+
+static void write_context(void *argument) {
+    const MergeWriter *merge = static_cast<const MergeWriter *>(argument);
+    if (merge->key)
+        errcontext("merge into %s, key %s", relation_name(merge->plan->relation), key_text(merge->plan, merge->key));
+    else
+        errcontext("merge into %s", relation_name(merge->plan->relation));
+}
+
+// ---- opening
+
+static Writer *open_writer(const MergeWriter *merge) {
+    WriterTarget targets[target_count] = {};
+    targets[states_target] = merge_states_target(merge->states);
+    targets[states_target].aside = true;
+    targets[rows_target].relation = merge->plan->relation;
+    targets[rows_target].parent = -1;
+    targets[rows_target].mode = Mode::Merge;
+    targets[rows_target].key_index = merge->plan->key_index;
+    targets[rows_target].written = merge->plan->written;
+    WriterOptions options{};
+    options.in_order = merge->in_order;
+    Writer *writer = writer_begin(targets, target_count, &options, merge->cache);
+    if (merge->see)
+        writer_watch(writer, merge->see, merge->seer);
+    return writer;
+}
+
+static void fill_key(const KeyWriter *write, int target, WriterRow *row) {
+    for (int i = 0; i < write->plan->key_count; i++) {
+        const int column = target == states_target ? i : write->plan->key[i] - 1;
+        row->values[column] = write->key->key[i];
+        row->nulls[column] = false;
+    }
+}
+
+// ---- what is known of a key
+
+static void find_state(KeyWriter *write) {
+    write->there = false;
+    WriterRow row = writer_row(write->writer, states_target), there;
+    fill_key(write, states_target, &row);
+    if (writer_find(write->writer, states_target, &there))
+        write->state = read_merge_state(write->merge->states, there.values, there.nulls);
+    else
+        write->state = no_merge_state(write->plan);
+    write->before = write->state;
+    write->before.moments = static_cast<int64 *>(palloc(sizeof(int64) * (write->plan->leaf_count + 1)));
+    memcpy(write->before.moments, write->state.moments, sizeof(int64) * write->plan->leaf_count);
+}
+
+// newest_of reads the time of a row that is there.
+static int64 newest_of(const MergePlan *plan, const Datum *values, const bool *nulls) {
+    if (!plan->newest || !plan->comes_back || nulls[plan->newest - 1])
+        return oldest_moment;
+    bool is_null = false;
+    const Datum moment = coerce_value(const_cast<Coercion *>(&plan->newest_back), values[plan->newest - 1], &is_null);
+    return moment_of(plan->moments, moment, is_null);
+}
+
+static void know_nothing(KeyWriter *write) {
+    for (int i = 0; i < write->plan->leaf_count; i++)
+        write->known[i] = FoldValue{unknown_moment, 0, true};
+}
+
+// know_row takes what is known from the row that is there, or was there before a delete took it.
+static void know_row(KeyWriter *write, const Datum *values, const bool *nulls) {
+    if (write->state.exists) {
+        take_target_row(write->plan, values, nulls, unknown_moment, write->state.moments, write->known);
+        return;
+    }
+    write->newest_there = newest_of(write->plan, values, nulls);
+    take_target_row(write->plan, values, nulls, write->newest_there, NULL, write->known);
+    write->state.newest = Max(write->state.newest, write->newest_there);
+}
+
+static void find_row(KeyWriter *write) {
+    write->row = writer_row(write->writer, rows_target);
+    fill_key(write, rows_target, &write->row);
+    write->there = writer_find(write->writer, rows_target, &write->stored);
+    if (write->state.waits)
+        memcpy(write->known, write->state.waiting, sizeof(FoldValue) * write->plan->leaf_count);
+    else if (write->there)
+        know_row(write, write->stored.values, write->stored.nulls);
+    else if (write->key->taken)
+        know_row(write, write->key->taken->values, write->key->taken->nulls);
+    else
+        write->state.newest = unknown_moment; // a row that was there was deleted by somebody
+}
+
+// lay_together lays what the batch folded over what is known.
+static void lay_together(KeyWriter *write) {
+    const MergePlan *plan = write->plan;
+    (void)forget_deleted(plan, write->known, write->state.deleted);
+    for (int i = 0; i < plan->leaf_count; i++) {
+        FoldValue given = write->key->values[i];
+        if (given.moment != unknown_moment && given.moment <= write->state.deleted)
+            given.moment = unknown_moment;
+        write->changed[i] = lay_value(&plan->leaves[i], &write->known[i], &given) || write->state.waits;
+        write->state.moments[i] = write->known[i].moment;
+    }
+}
+
+// ---- writing
+
+static bool is_put(const WriterRow *row, int column) { return !row->absent[column] && !row->nulls[column]; }
+
+// fill_row fills the target's row: columns without news stay as they are, in a new row columns of which nothing is known get
+// their default.
+static void fill_row(KeyWriter *write) {
+    const MergePlan *plan = write->plan;
+    WriterRow *row = &write->row;
+    for (int i = 0; i < plan->item_count; i++) {
+        const MergeItem *item = &plan->items[i];
+        const bool known = put_item(item, write->known, &row->values[item->number], &row->nulls[item->number]);
+        row->absent[item->number] = write->there ? !is_item_changed(item, write->changed) : !known;
+    }
+    if (!plan->newest)
+        return;
+    const int column = plan->newest - 1;
+    bool is_null;
+    Datum value = moment_datum(plan->moments, write->state.newest, &is_null);
+    row->values[column] = coerce_value(const_cast<Coercion *>(&plan->newest_coercion), value, &is_null);
+    row->nulls[column] = is_null;
+    row->absent[column] = write->there && write->state.newest <= write->newest_there;
+}
+
+// is_complete tells whether a new row has all that it needs.
+static bool is_complete(const KeyWriter *write) {
+    for (int column = -1; (column = bms_next_member(write->plan->required, column)) >= 0;)
+        if (!is_put(&write->row, column - 1))
+            return false;
+    return true;
+}
+
+static bool has_news(const KeyWriter *write) {
+    for (int i = 0; i < write->plan->item_count; i++)
+        if (!write->row.absent[write->plan->items[i].number])
+            return true;
+    return write->plan->newest && !write->row.absent[write->plan->newest - 1];
+}
+
+static void write_row(KeyWriter *write) {
+    const bool was_waiting = write->state.waits;
+    fill_row(write);
+    write->state.waits = !write->there && !is_complete(write);
+    if (write->state.waits)
+        write->state.waiting = write->known;
+    else if (!write->there || was_waiting || has_news(write))
+        writer_put(write->writer, rows_target);
+}
+
+// needs_times tells whether times must be kept: not where each value is as new as the row says itself.
+static bool needs_times(const KeyWriter *write) {
+    if (write->state.exists || write->state.waits || !write->plan->newest || !write->plan->comes_back ||
+        write->state.deleted != unknown_moment)
+        return true;
+    for (int i = 0; i < write->plan->leaf_count; i++)
+        if (write->known[i].moment != write->state.newest || write->known[i].is_null)
+            return true;
+    return false;
+}
+
+static bool is_state_changed(const KeyWriter *write) {
+    const MergeState *now = &write->state, *before = &write->before;
+    return !before->exists || now->waits || before->waits || now->newest != before->newest ||
+           now->deleted != before->deleted ||
+           memcmp(now->moments, before->moments, sizeof(int64) * write->plan->leaf_count) != 0;
+}
+
+static void write_state(KeyWriter *write) {
+    if (!is_state_changed(write))
+        return;
+    WriterRow row = writer_asked(write->writer, states_target);
+    fill_merge_state(write->merge->states, &write->state, &row);
+    writer_put(write->writer, states_target);
+}
+
+static void bury_key(KeyWriter *write) {
+    write->state.waits = false;
+    for (int i = 0; i < write->plan->leaf_count; i++)
+        write->state.moments[i] = unknown_moment;
+}
+
+// write_key writes one key; false: it is new, and new ones are to come later.
+static bool write_key(KeyWriter *write, bool only_known) {
+    MergeState *state = &write->state;
+    find_state(write);
+    know_nothing(write);
+    write->newest_there = state->newest;
+    state->deleted = Max(state->deleted, write->key->deleted);
+    if (!state->exists || Max(state->newest, write->key->newest) > state->deleted)
+        find_row(write);
+    if (only_known && !write->there)
+        return false;
+    state->newest = Max(state->newest, write->key->newest);
+    if (state->newest > state->deleted) {
+        lay_together(write);
+        write_row(write);
+    } else {
+        bury_key(write);
+    }
+    if (needs_times(write))
+        write_state(write);
+    return true;
+}
+
+static bool write_in_memory(KeyWriter *write, FoldKey *key, bool only_known) {
+    write->merge->key = write->key = key;
+    MemoryContext before = MemoryContextSwitchTo(write->merge->row);
+    writer_begin_document(write->writer);
+    const bool done = write_key(write, only_known);
+    MemoryContextSwitchTo(before);
+    MemoryContextReset(write->merge->row);
+    if (writer_wants_flush(write->writer))
+        writer_flush(write->writer);
+    return done;
+}
+
+// write_keys writes all keys, where in_order says so those that are there first; what is left is put back into the list.
+static int64 write_keys(KeyWriter *write, FoldKey **keys, int64 count, bool only_known) {
+    int64 left = 0;
+    for (int64 i = 0; i < count; i++) {
+        CHECK_FOR_INTERRUPTS();
+        FoldKey *key = keys[i];
+        if (!write_in_memory(write, key, only_known))
+            keys[left++] = key;
+    }
+    return left;
+}
+
+void write_fold(MergeWriter *merge, FoldKey **keys, int64 count) {
+    KeyWriter write{};
+    merge->key = NULL;
+    merge->context = ErrorContextCallback{error_context_stack, write_context, merge};
+    error_context_stack = &merge->context;
+    if (merge->plan->deletes)
+        merge->counts.deleted += delete_keys(merge->states, keys, count);
+    write.merge = merge;
+    write.plan = merge->plan;
+    write.writer = open_writer(merge);
+    write.known = static_cast<FoldValue *>(palloc(sizeof(FoldValue) * (merge->plan->leaf_count + 1)));
+    write.changed = static_cast<bool *>(palloc(sizeof(bool) * (merge->plan->leaf_count + 1)));
+    if (merge->in_order)
+        count = write_keys(&write, keys, count, true);
+    (void)write_keys(&write, keys, count, false);
+    merge->key = NULL;
+    const WriterCounts written = writer_finish(write.writer);
+    merge->counts.inserted += written.inserted;
+    merge->counts.updated += written.updated;
+    error_context_stack = merge->context.previous;
+}
+
+} // namespace sluice

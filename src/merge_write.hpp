@@ -1,0 +1,31 @@
+// Writing what a batch folded: into the target, and what is remembered of each key.
+#pragma once
+
+#include "postgres.hpp"
+
+#include "fold.hpp"
+#include "merge_state.hpp"
+#include "writer.hpp"
+
+namespace sluice {
+
+struct MergeWriter {
+    const MergePlan *plan;
+    const MergeStates *states;
+    WriterCache *cache;
+    MemoryContext row; // reset for each key
+    bool in_order;     // rows that are there first, then new ones: values of unique columns may go from one to another
+    void (*see)(void *seer, Oid relation, Datum row);
+    void *seer;
+    WriterCounts counts;
+    // where it is, for error messages
+    const FoldKey *key;
+    ErrorContextCallback context;
+};
+
+// write_fold writes keys in the order in which they stand.
+void write_fold(MergeWriter *writer, FoldKey **keys, int64 count);
+
+const char *key_text(const MergePlan *plan, const FoldKey *key); // (id)=(5)
+
+} // namespace sluice
