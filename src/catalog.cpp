@@ -94,22 +94,38 @@ static int enter_plain_texts() {
     return settings;
 }
 
-const char *stored_text(Oid type, Datum value) {
+void stored_texts(Oid type, const Datum *values, int count, const char **texts) {
     Oid output;
     bool varlena;
+    FmgrInfo function;
     const int settings = enter_plain_texts();
     getTypeOutputInfo(type, &output, &varlena);
-    const char *text = OidOutputFunctionCall(output, value);
+    fmgr_info(output, &function);
+    for (int i = 0; i < count; i++)
+        texts[i] = OutputFunctionCall(&function, values[i]);
     AtEOXact_GUC(false, settings);
+}
+
+void stored_datums(Oid type, const char *const *texts, int count, Datum *values) {
+    Oid input, parameter;
+    FmgrInfo function;
+    const int settings = enter_plain_texts();
+    getTypeInputInfo(type, &input, &parameter);
+    fmgr_info(input, &function);
+    for (int i = 0; i < count; i++)
+        values[i] = InputFunctionCall(&function, const_cast<char *>(texts[i]), parameter, -1);
+    AtEOXact_GUC(false, settings);
+}
+
+const char *stored_text(Oid type, Datum value) {
+    const char *text;
+    stored_texts(type, &value, 1, &text);
     return text;
 }
 
 Datum stored_datum(Oid type, const char *text) {
-    Oid input, parameter;
-    const int settings = enter_plain_texts();
-    getTypeInputInfo(type, &input, &parameter);
-    const Datum value = OidInputFunctionCall(input, const_cast<char *>(text), parameter, -1);
-    AtEOXact_GUC(false, settings);
+    Datum value;
+    stored_datums(type, &text, 1, &value);
     return value;
 }
 

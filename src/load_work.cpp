@@ -116,8 +116,10 @@ void LoadWork::take(const SourceRow *row) {
 }
 
 void LoadWork::finish() {
+    const char **texts = static_cast<const char **>(palloc(sizeof(char *) * (values_.count + 1)));
+    partition_texts(&order_, values_.values, values_.count, texts);
     for (int i = 0; i < values_.count; i++)
-        changes_[i].partition = partition_text(&order_, values_.values[i]);
+        changes_[i].partition = texts[i];
     note_changes(job_->pipeline->id, changes_, values_.count, version_);
     load_->version = version_;
     chosen_ = false;

@@ -5,10 +5,19 @@
 
 namespace sluice {
 
+void partition_texts(const Order *order, const Datum *values, int count, const char **texts) {
+    if (order->type != NUMERICOID) {
+        stored_texts(order->type, values, count, texts);
+        return;
+    }
+    for (int i = 0; i < count; i++)
+        texts[i] = numeric_normalize(DatumGetNumeric(values[i])); // 1.0 is 1
+}
+
 const char *partition_text(const Order *order, Datum value) {
-    if (order->type == NUMERICOID)
-        return numeric_normalize(DatumGetNumeric(value)); // 1.0 is 1
-    return order_text(order, value);
+    const char *text;
+    partition_texts(order, &value, 1, &text);
+    return text;
 }
 
 // ---- changes
@@ -55,6 +64,19 @@ static int compare_states(const void *left, const void *right, void *order) {
                           static_cast<const PartitionState *>(right)->value);
 }
 
+static void read_values(const Order *order, PartitionState *states, uint64 count) {
+    const char **texts =
+        static_cast<const char **>(MemoryContextAllocHuge(CurrentMemoryContext, sizeof(char *) * (count + 1)));
+    Datum *values = static_cast<Datum *>(MemoryContextAllocHuge(CurrentMemoryContext, sizeof(Datum) * (count + 1)));
+    for (uint64 i = 0; i < count; i++)
+        texts[i] = states[i].partition;
+    stored_datums(order->type, texts, static_cast<int>(count), values);
+    for (uint64 i = 0; i < count; i++)
+        states[i].value = values[i];
+    pfree(texts);
+    pfree(values);
+}
+
 PartitionState *read_states(int32 pipeline, Order *order, const Interval *settle, bool all, int *count) {
     Parameters parameters{};
     add_int(&parameters, pipeline);
@@ -77,8 +99,7 @@ PartitionState *read_states(int32 pipeline, Order *order, const Interval *settle
         states[i] = PartitionState{result_int(i, 1, &is_null), result_text(i, 2), result_int(i, 3, &is_null),
                                    result_int(i, 4, &is_null) != 0, 0};
     free_result();
-    for (uint64 i = 0; i < found; i++)
-        states[i].value = order_datum(order, states[i].partition);
+    read_values(order, states, found);
     qsort_arg(states, found, sizeof(PartitionState), compare_states, order);
     *count = static_cast<int>(found);
     return states;

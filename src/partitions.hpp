@@ -7,8 +7,9 @@
 
 namespace sluice {
 
-// partition_text is a partition as it is stored: equal values have one text.
+// partition_text is a partition as it is stored: equal values have one text. partition_texts does many at once.
 const char *partition_text(const Order *order, Datum value);
+void partition_texts(const Order *order, const Datum *values, int count, const char **texts);
 
 struct PartitionChange {
     const char *partition;

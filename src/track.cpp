@@ -433,8 +433,10 @@ static List *written_partitions(const TriggerData *data, const Order *order) {
     ExecDropSingleTupleTableSlot(evaluation.slot);
     FreeExecutorState(evaluation.state);
     List *partitions = NIL;
+    const char **texts = static_cast<const char **>(palloc(sizeof(char *) * (values.count + 1)));
+    partition_texts(order, values.values, values.count, texts);
     for (int i = 0; i < values.count; i++)
-        partitions = lappend(partitions, const_cast<char *>(partition_text(order, values.values[i])));
+        partitions = lappend(partitions, const_cast<char *>(texts[i]));
     return partitions;
 }
 

@@ -18,6 +18,7 @@ namespace sluice {
 
 struct TrackRow {
     const char *partition; // NULL: all
+    Datum value;
     uint64 transaction;
     TimestampTz at;
 };
@@ -48,6 +49,7 @@ private:
     void take_entries();
     void add_row(const TrackRow *row);
     void expand();
+    void read_values();
 
     const Pipeline *pipeline_;
     MemoryContext memory_;
@@ -92,7 +94,7 @@ void TriggerCursor::add_row(const TrackRow *row) {
 
 static TrackRow track_row(SPITupleTable *rows, uint64 number) {
     bool is_null;
-    TrackRow row{SPI_getvalue(rows->vals[number], rows->tupdesc, 1), 0, 0};
+    TrackRow row{SPI_getvalue(rows->vals[number], rows->tupdesc, 1), 0, 0, 0};
     const Datum transaction = SPI_getbinval(rows->vals[number], rows->tupdesc, 2, &is_null);
     row.transaction = U64FromFullTransactionId(DatumGetFullTransactionId(transaction));
     row.at = DatumGetTimestampTz(SPI_getbinval(rows->vals[number], rows->tupdesc, 3, &is_null));
@@ -144,6 +146,17 @@ void TriggerCursor::expand() {
     }
 }
 
+void TriggerCursor::read_values() {
+    const char **texts =
+        static_cast<const char **>(MemoryContextAllocHuge(CurrentMemoryContext, sizeof(char *) * count_));
+    Datum *values = static_cast<Datum *>(MemoryContextAllocHuge(CurrentMemoryContext, sizeof(Datum) * count_));
+    for (int64 i = 0; i < count_; i++)
+        texts[i] = rows_[i].partition;
+    stored_datums(order_.type, texts, static_cast<int>(count_), values);
+    for (int64 i = 0; i < count_; i++)
+        rows_[i].value = values[i];
+}
+
 static int compare_rows(const void *left, const void *right) {
     const uint64 a = static_cast<const TrackRow *>(left)->transaction;
     const uint64 b = static_cast<const TrackRow *>(right)->transaction;
@@ -158,9 +171,11 @@ bool TriggerCursor::look() {
     take_entries();
     if (all_.transaction != 0)
         expand();
-    if (count_ > 0)
-        qsort(rows_, count_, sizeof(TrackRow), compare_rows);
-    return count_ > 0;
+    if (count_ == 0)
+        return false;
+    read_values();
+    qsort(rows_, count_, sizeof(TrackRow), compare_rows);
+    return true;
 }
 
 bool TriggerCursor::open(int64) {
@@ -176,7 +191,7 @@ bool TriggerCursor::read(SourceRow *row) {
     row->order = FullTransactionIdGetDatum(FullTransactionIdFromU64(entry->transaction));
     row->order_is_null = false;
     row->document_is_null = true;
-    values_[0] = order_datum(&order_, entry->partition);
+    values_[0] = entry->value;
     values_[1] = TimestampTzGetDatum(entry->at);
     nulls_[0] = nulls_[1] = false;
     row->columns = values_;
