@@ -93,8 +93,8 @@ static void note_track(LateLook *look) {
     uint64 count;
     SPITupleTable *rows = query_rows(
         psprintf(
-            "SELECT x.partition, pg_catalog.max(x.n) FROM (SELECT t.partition, pg_catalog.dense_rank() OVER (ORDER "
-            "BY t.xid) AS n FROM %s t) x GROUP BY x.partition",
+            "SELECT p, pg_catalog.max(x.n) FROM (SELECT t.partitions, pg_catalog.dense_rank() OVER (ORDER BY t.xid) "
+            "AS n FROM %s t) x LEFT JOIN LATERAL pg_catalog.unnest(x.partitions) p ON true GROUP BY p",
             track_name(look->pipeline->id)),
         &count);
     for (uint64 i = 0; i < count; i++) {

@@ -32,7 +32,8 @@ static void execute(const char *statement) {
 
 void create_track(int32 pipeline, const char *name, Oid owner) {
     const char *table = track_name(pipeline);
-    execute(psprintf("CREATE TABLE %s (partition text, xid xid8 NOT NULL, at timestamptz NOT NULL) USING heap", table));
+    execute(
+        psprintf("CREATE TABLE %s (partitions text[], xid xid8 NOT NULL, at timestamptz NOT NULL) USING heap", table));
     execute(psprintf("REVOKE ALL ON %s FROM PUBLIC", table));
     execute(psprintf("COMMENT ON TABLE %s IS %s", table,
                      quote_literal_cstr(psprintf("partitions that changed since pipeline %s looked last", name))));
@@ -50,16 +51,11 @@ void own_track(int32 pipeline, Oid owner) {
                          quote_identifier(GetUserNameFromId(owner, false))));
 }
 
-struct TrackEntry {
-    const char *partition; // NULL: all
-    FullTransactionId transaction;
-    TimestampTz at;
-};
-
-static void insert_entry(Relation track, const TrackEntry *entry) {
-    Datum values[] = {entry->partition ? CStringGetTextDatum(entry->partition) : static_cast<Datum>(0),
-                      FullTransactionIdGetDatum(entry->transaction), TimestampTzGetDatum(entry->at)};
-    bool nulls[] = {!entry->partition, false, false};
+// insert_entry appends the partitions (texts) of a statement; a null array stands for all.
+static void insert_entry(Relation track, Datum partitions, bool all) {
+    Datum values[] = {partitions, FullTransactionIdGetDatum(GetTopFullTransactionId()),
+                      TimestampTzGetDatum(GetCurrentTimestamp())};
+    bool nulls[] = {all, false, false};
     HeapTuple tuple = heap_form_tuple(RelationGetDescr(track), values, nulls);
     simple_heap_insert(track, tuple);
     heap_freetuple(tuple);
@@ -67,17 +63,23 @@ static void insert_entry(Relation track, const TrackEntry *entry) {
 
 // write_entries appends the partitions of a list (of texts), or all of them.
 static void write_entries(Oid table, List *partitions, bool all) {
+    constexpr int most = 10000; // in an entry
     if (!all && partitions == NIL)
         return;
     Relation track = table_open(table, RowExclusiveLock);
-    TrackEntry entry{NULL, GetTopFullTransactionId(), GetCurrentTimestamp()};
     if (all)
-        insert_entry(track, &entry);
+        insert_entry(track, 0, true);
+    Datum *values = static_cast<Datum *>(palloc(sizeof(Datum) * most));
+    int count = 0;
     ListCell *cell;
     foreach (cell, all ? NIL : partitions) {
-        entry.partition = static_cast<const char *>(lfirst(cell));
-        insert_entry(track, &entry);
+        values[count++] = CStringGetTextDatum(static_cast<const char *>(lfirst(cell)));
+        if (count < most && lnext(partitions, cell))
+            continue;
+        insert_entry(track, PointerGetDatum(construct_array(values, count, TEXTOID, -1, false, TYPALIGN_INT)), false);
+        count = 0;
     }
+    pfree(values);
     table_close(track, NoLock);
 }
 

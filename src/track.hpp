@@ -2,9 +2,9 @@
 //
 // Each pipeline has a table, sluice.track_<id>, owned by its owner:
 //
-//   partition  the value, as text; null: every partition may have changed
-//   xid        the transaction that wrote
-//   at         when
+//   partitions  the values, as text, to which a statement wrote; null: every partition may have changed
+//   xid         the transaction that wrote
+//   at          when
 //
 // It has no key and no index: writers only append, so that none waits for another.
 #pragma once

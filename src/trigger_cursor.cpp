@@ -4,7 +4,7 @@
 // snapshot sees, and what commits later stays for the next look. The batch's transaction holds both together.
 //
 // Each row has the transaction that wrote as its order value, and two columns: the partition and when it changed. An entry
-// without a partition says that any may have changed: then all that the source holds are rows, and where deletes count those
+// without partitions says that any may have changed: then all that the source holds are rows, and where deletes count those
 // that it held before, too.
 #include "trigger_cursor.hpp"
 
@@ -17,7 +17,7 @@
 namespace sluice {
 
 struct TrackRow {
-    const char *partition; // NULL: all
+    const char *partition;
     Datum value;
     uint64 transaction;
     TimestampTz at;
@@ -47,6 +47,7 @@ public:
 
 private:
     void take_entries();
+    void add_entry(SPITupleTable *entries, uint64 number);
     void add_row(const TrackRow *row);
     void expand();
     void read_values();
@@ -60,7 +61,7 @@ private:
     TrackRow *rows_;
     int64 count_, room_, next_;
     bool opened_;
-    TrackRow all_; // the last entry without a partition; transaction 0: none
+    TrackRow all_; // the last entry without partitions; transaction 0: none
     Datum values_[2];
     bool nulls_[2];
 };
@@ -92,34 +93,43 @@ void TriggerCursor::add_row(const TrackRow *row) {
     rows_[count_++] = *row;
 }
 
-static TrackRow track_row(SPITupleTable *rows, uint64 number) {
-    bool is_null;
-    TrackRow row{SPI_getvalue(rows->vals[number], rows->tupdesc, 1), 0, 0, 0};
-    const Datum transaction = SPI_getbinval(rows->vals[number], rows->tupdesc, 2, &is_null);
+// add_entry adds the rows of an entry.
+void TriggerCursor::add_entry(SPITupleTable *entries, uint64 number) {
+    bool is_null, all;
+    HeapTuple tuple = entries->vals[number];
+    const Datum partitions = SPI_getbinval(tuple, entries->tupdesc, 1, &all);
+    const Datum transaction = SPI_getbinval(tuple, entries->tupdesc, 2, &is_null);
+    TrackRow row{};
     row.transaction = U64FromFullTransactionId(DatumGetFullTransactionId(transaction));
-    row.at = DatumGetTimestampTz(SPI_getbinval(rows->vals[number], rows->tupdesc, 3, &is_null));
-    return row;
+    row.at = DatumGetTimestampTz(SPI_getbinval(tuple, entries->tupdesc, 3, &is_null));
+    if (all) {
+        all_ = row.transaction >= all_.transaction ? row : all_;
+        return;
+    }
+    Datum *texts;
+    bool *nulls;
+    int count;
+    deconstruct_array(DatumGetArrayTypeP(partitions), TEXTOID, -1, false, TYPALIGN_INT, &texts, &nulls, &count);
+    for (int i = 0; i < count; i++) {
+        row.partition = TextDatumGetCString(texts[i]);
+        add_row(&row);
+    }
 }
 
 void TriggerCursor::take_entries() {
     MemoryContext memory = CurrentMemoryContext; // SPI leaves its own behind
-    const char *statement = psprintf("DELETE FROM %s t RETURNING t.partition, t.xid, t.at", track_name(pipeline_->id));
+    const char *statement = psprintf("DELETE FROM %s t RETURNING t.partitions, t.xid, t.at", track_name(pipeline_->id));
     if (SPI_execute(statement, false, 0) != SPI_OK_DELETE_RETURNING)
         elog(ERROR, "unexpected result of a look into the track");
     MemoryContextSwitchTo(memory);
-    SPITupleTable *rows = SPI_tuptable;
+    SPITupleTable *entries = SPI_tuptable;
     const uint64 count = SPI_processed;
-    for (uint64 i = 0; i < count; i++) {
-        const TrackRow row = track_row(rows, i);
-        if (row.partition)
-            add_row(&row);
-        else if (row.transaction >= all_.transaction)
-            all_ = row;
-    }
-    SPI_freetuptable(rows);
+    for (uint64 i = 0; i < count; i++)
+        add_entry(entries, i);
+    SPI_freetuptable(entries);
 }
 
-// expand makes rows of what the source holds, for an entry without a partition.
+// expand makes rows of what the source holds, for an entry without partitions.
 void TriggerCursor::expand() {
     MemoryContext memory = CurrentMemoryContext;
     const char *query = psprintf("SELECT DISTINCT %s FROM %s s", order_.sql, relation_name(source_));
@@ -207,8 +217,8 @@ void TriggerCursor::describe(const SourceRow *, StringInfo to) {
 
 const char *TriggerCursor::unread(Relation source) {
     const Order order = read_order(source, load_->partition, "partition");
-    return psprintf("EXISTS (SELECT FROM %s t WHERE t.partition IS NULL OR t.partition::%s = %s)",
-                    track_name(pipeline_->id), format_type_be_qualified(order.type), order.sql);
+    return psprintf("EXISTS (SELECT FROM %s t WHERE t.partitions IS NULL OR %s = ANY (t.partitions::%s[]))",
+                    track_name(pipeline_->id), order.sql, format_type_be_qualified(order.type));
 }
 
 const char *TriggerCursor::show() {
