@@ -17,18 +17,28 @@ VERSION := $(shell sed -n "s/^default_version *= *'\(.*\)'.*/\1/p" sluice.contro
 # The C++ sources, src/NAME.cpp: what others stand on comes first.
 ROOMS := bridge names naming catalog json_text value path mapping mapping_text document content coercion convert format foreign_key \
 	leaf_buffer keyed settle replaced writer sequence seen arrival leaves source expression order stamp work_list arrival_index ledger compare \
-	datum_set partitions load_definition track back_off load_plan \
-	shape dictionary coverage infer ddl key key_plan shred_plan shred sample grow cursor sequence_cursor snapshot_cursor \
-	hash_cursor trigger_cursor pipeline rights chunk reject shred_work moment merge_definition merge_plan fold merge_state merge_row merge_delete merge_write merge_work load_work work preview create create_shred create_merge create_load alter position late rewind_load rewind add_arrival infer_entry run entry module
+	shape dictionary coverage infer ddl key key_plan shred_plan shred sample grow cursor sequence_cursor snapshot_cursor hash_cursor \
+	datum_set partitions load_definition track back_off load_plan trigger_cursor \
+	pipeline rights chunk reject shred_work \
+	moment merge_definition merge_plan fold merge_state merge_row merge_delete merge_write merge_work create_merge \
+	aggregate latest merge_patch patch_fold merge_patch_agg field create_table \
+	load_work create_load late rewind_load \
+	work create create_shred alter preview position rewind add_arrival infer_entry run entry module
 
 # The pieces of the install script, src/NAME.sql, in the order in which they run.
-SQL_PIECES := catalog format content pipeline arrival infer shred merge run position status reject grow track load back_off
+SQL_PIECES := catalog format content pipeline arrival infer \
+	shred merge \
+	run position status reject grow latest merge_patch create_table \
+	track load back_off
 
 # The tests: sql/NAME.sql with expected/NAME.out, test/isolation/specs/NAME.spec with test/isolation/expected/NAME.out.
 # test/check fails when a file is there that its list does not name.
 REGRESS := \
-	merge shred path types value format content mapping infer target error reject unknown preview writer key foreign_key pipeline \
-	snapshot hash arrival position load track partitions back_off rights comments
+	shred path types value format content mapping infer target error reject unknown preview writer key foreign_key pipeline \
+	snapshot hash arrival position rights comments \
+	merge \
+	latest merge_patch create_table \
+	load track partitions back_off
 
 ISOLATION := foreign_key key load run sequence sequence_orders sequence_partition sequence_prepared snapshot hash hash_arrival hash_stamp
 

@@ -202,21 +202,23 @@ private:
         return static_cast<size_t>(end - members);
     }
 
-    // NoteDuplicate writes the JSON pointer of a key, from the keys of the containers that are open around it.
+    // NoteDuplicate writes the JSON pointer of a key, from the containers that are open around it.
     void NoteDuplicate(const Member &member) {
         if (parsed_->duplicate)
             return;
         std::string pointer;
-        for (size_t at : open_)
-            AppendToPointer(&pointer, stack_[at]);
+        for (size_t i = 0; i < open_.size(); i++) {
+            if (stack_[open_[i]].key)
+                AppendToPointer(&pointer, stack_[open_[i]]);
+            else if (i > 0) // an item of the array around it
+                pointer.append("/" + std::to_string(open_[i] - open_[i - 1] - 1));
+        }
         AppendToPointer(&pointer, member);
         pointer.push_back('\0');
         parsed_->duplicate = Copy(pointer);
     }
 
     static void AppendToPointer(std::string *pointer, const Member &member) {
-        if (!member.key)
-            return;
         pointer->push_back('/');
         for (uint32_t i = 0; i < member.key_length; i++) {
             if (member.key[i] == '~' || member.key[i] == '/')

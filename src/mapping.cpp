@@ -27,20 +27,19 @@ const char *pointer_to(const char *pointer, const char *member) {
     return to.data;
 }
 
-static const char *plain_string(const char *text, uint32 length, const char *pointer) {
+const char *plain_string(const char *text, uint32 length, const char *pointer) {
     if (memchr(text, '\0', length))
         mapping_error(pointer, "a name or text must not hold \\u0000", NULL);
     return pnstrdup(text, length);
 }
 
-static const char *string_of(const Value &value, const char *pointer, const char *what) {
+const char *string_of(const Value &value, const char *pointer, const char *what) {
     if (value.kind != ValueKind::String)
         mapping_error(pointer, psprintf("%s must be a string, not %s", what, kind_name(value)), NULL);
     return plain_string(value.text, value.length, pointer);
 }
 
-[[noreturn]] static void unknown_member(const char *pointer, const char *name, const char *what,
-                                        const char *const *known, int count) {
+void unknown_member(const char *pointer, const char *name, const char *what, const char *const *known, int count) {
     const char *hint = nearest_of(name, known, count);
     if (!hint) {
         StringInfoData list;

@@ -73,4 +73,10 @@ const MappedColumn *mapped_column(const MappedTable *table, const char *name);
 // mapping_error starts an error at a place of the mapping: `pointer: what`.
 [[noreturn]] void mapping_error(const char *pointer, const char *what, const char *hint);
 
+// Reading any JSON that a user wrote: a text without \u0000, a value that must be one, and a word that is none of the known.
+const char *plain_string(const char *text, uint32 length, const char *pointer);
+const char *string_of(const Value &value, const char *pointer, const char *what);
+[[noreturn]] void unknown_member(const char *pointer, const char *name, const char *what, const char *const *known,
+                                 int count);
+
 } // namespace sluice
