@@ -116,6 +116,17 @@ CALL sluice.run('ratios');
 SELECT day, round(ratio, 2) FROM ratios ORDER BY day;
 SELECT pipeline, status, batches, inserted, deleted FROM history WHERE pipeline = 'ratios';
 
+-- with on_error => 'reject' the others are loaded all the same
+SELECT sluice.alter_pipeline('ratios', on_error => 'reject');
+INSERT INTO parts VALUES ('2024-01-01', 1, -2), ('2024-01-05', 1, 1), ('2024-01-06', 2, 0);
+CALL sluice.run('ratios');
+SELECT partition, state, error FROM states WHERE pipeline = 'ratios';
+SELECT day, round(ratio, 2) FROM ratios ORDER BY day;
+SELECT status, batches, inserted, deleted, rejected FROM sluice.runs WHERE pipeline = 'ratios' ORDER BY run_id DESC LIMIT 1;
+UPDATE parts SET whole = 2 WHERE whole <= 0;
+CALL sluice.run('ratios');
+SELECT partition, state, error FROM states WHERE pipeline = 'ratios';
+
 -- ---- A query that gives other rows than it should
 
 CREATE TABLE other (day date, n int, d bigint GENERATED ALWAYS AS IDENTITY);
@@ -345,7 +356,7 @@ SELECT sluice.create_load('x', :days, :query, partition_list => 'SELECT $1');
 SELECT sluice.create_load('x', :days, :query, back_off => 'loaded');
 SELECT sluice.create_load('x', :days, :query, back_off => 'n');
 SELECT sluice.create_load('x', :days, :query, batch_size => 5);
-SELECT sluice.create_load('x', :days, :query, on_error => 'reject');
+SELECT sluice.create_load('x', :days, :query, max_rejects => 5);
 SELECT sluice.create_load('x', 'states', 'partition', 'calm', 'day', :query, track => 'trigger');
 SELECT sluice.late_partitions('nowhere');
 SELECT sluice.late_partitions('devices', 'x');

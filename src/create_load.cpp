@@ -82,9 +82,8 @@ static void check_combination(const NewPipeline *pipeline, const LoadDefinition 
         argument_error("track", "\"trigger\" needs no cursor, order_by, lookback, duplicates or recheck", NULL);
     if (pipeline->batch_size)
         argument_error("batch_size", "is not for loads: a batch of theirs is a partition", NULL);
-    if ((pipeline->on_error && strcmp(pipeline->on_error, "stop") != 0) || pipeline->max_rejects >= 0)
-        argument_error(pipeline->max_rejects >= 0 ? "max_rejects" : "on_error",
-                       "is not for loads: a partition is loaded as a whole or not at all", NULL);
+    if (pipeline->max_rejects >= 0)
+        argument_error("max_rejects", "is not for loads: a partition is loaded as a whole or not at all", NULL);
 }
 
 static void choose_tracking(NewPipeline *pipeline, const LoadDefinition *load, Relation source) {

@@ -41,6 +41,7 @@ private:
     Datum bound(const char *argument, const char *text) const;
     bool is_at_most(const PartitionState *state, Datum bound);
     void load_partition(const PartitionState *state, RunCounts *counts);
+    void try_partition(const PartitionState *state, RunCounts *counts);
     int64 execute(SPIPlanPtr statement, Datum partition, int expected);
 
     Job *job_;
@@ -248,6 +249,41 @@ void LoadWork::load_partition(const PartitionState *state, RunCounts *counts) {
     counts->batches++;
 }
 
+// try_partition leaves a partition that cannot be loaded as failed, and the run goes on with the others.
+void LoadWork::try_partition(const PartitionState *state, RunCounts *counts) {
+    MemoryContext memory = CurrentMemoryContext;
+    ResourceOwner resources = CurrentResourceOwner;
+    ErrorContextCallback *context = error_context_stack;
+    const RunCounts before = *counts;
+    BeginInternalSubTransaction(NULL);
+    MemoryContextSwitchTo(memory);
+    PG_TRY();
+    {
+        load_partition(state, counts);
+        ReleaseCurrentSubTransaction();
+    }
+    PG_CATCH();
+    {
+        MemoryContextSwitchTo(memory);
+        error_context_stack = context;
+        ErrorData *error = CopyErrorData();
+        FlushErrorState();
+        RollbackAndReleaseCurrentSubTransaction();
+        MemoryContextSwitchTo(memory);
+        CurrentResourceOwner = resources;
+        if (ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_OPERATOR_INTERVENTION)
+            ReThrowError(error);
+        *counts = before;
+        counts->rejected++;
+        mark_failed(state, error_report(error));
+        ereport(WARNING, (errcode(error->sqlerrcode),
+                          errmsg("partition %s could not be loaded: %s", state->partition, error->message)));
+    }
+    PG_END_TRY();
+    MemoryContextSwitchTo(memory);
+    CurrentResourceOwner = resources;
+}
+
 BatchEnd LoadWork::step(RunCounts *counts) {
     if (!chosen_)
         choose();
@@ -258,7 +294,10 @@ BatchEnd LoadWork::step(RunCounts *counts) {
     if (plan_->has_time && !backed_off_)
         counts->deleted += back_off(&plan_->time, plan_->time.table, last_success(job_->pipeline->id), NULL);
     backed_off_ = true;
-    load_partition(current_, counts);
+    if (job_->pipeline->rejects)
+        try_partition(current_, counts);
+    else
+        load_partition(current_, counts);
     return next_ < count_ ? BatchEnd::More : BatchEnd::Last;
 }
 

@@ -47,13 +47,14 @@ void note_changes(int32 pipeline, const PartitionChange *changes, int count, int
     add_value(&parameters, TEXTARRAYOID, text_array(changes, count));
     add_numbers(&parameters, versions, count);
     add_value(&parameters, TIMESTAMPTZARRAYOID, time_array(changes, count));
-    catalog_execute("UPDATE sluice.load SET version = $2 WHERE pipeline_id = $1::int", &parameters);
+    catalog_execute("UPDATE sluice.load SET version = $2 WHERE pipeline_id = $1::int AND version <> $2", &parameters);
     catalog_execute(
         "INSERT INTO sluice.partition_state (pipeline_id, partition, version, changed_at) "
         "SELECT $1::int, c.partition, max(c.version), max(c.at) FROM unnest($3, $4, $5) c(partition, version, at) "
         "GROUP BY c.partition "
         "ON CONFLICT (pipeline_id, partition) DO UPDATE SET version = greatest(partition_state.version, "
-        "excluded.version), changed_at = greatest(partition_state.changed_at, excluded.changed_at)",
+        "excluded.version), changed_at = greatest(partition_state.changed_at, excluded.changed_at) "
+        "WHERE excluded.version > partition_state.version OR excluded.changed_at > partition_state.changed_at",
         &parameters);
 }
 

@@ -323,7 +323,7 @@ static const char *clipped(const char *text) {
     return length > most ? psprintf("%s ...", pnstrdup(text, pg_mbcliplen(text, length, most))) : text;
 }
 
-static const char *error_report(const ErrorData *error) {
+const char *error_report(const ErrorData *error) {
     StringInfoData report;
     initStringInfo(&report);
     appendStringInfo(&report, "%s: %s", unpack_sql_state(error->sqlerrcode), clipped(error->message));

@@ -395,13 +395,21 @@ static Tracked *find_tracked(int32 id) {
     return load_tracked(id, table);
 }
 
+// How the partition of a row is found: in a column, or by an expression.
 struct Evaluation {
-    EState *state;
+    AttrNumber column; // 0: by the expression
     ExprContext *context;
     ExprState *expression;
     TupleTableSlot *slot;
     DatumSet *values;
 };
+
+static Datum partition_of_row(const Evaluation *evaluation, bool *is_null) {
+    if (evaluation->column > 0)
+        return slot_getattr(evaluation->slot, evaluation->column, is_null);
+    ResetExprContext(evaluation->context);
+    return ExecEvalExprSwitchContext(evaluation->expression, evaluation->context, is_null);
+}
 
 static void evaluate_rows(const Evaluation *evaluation, Tuplestorestate *rows) {
     const int pointer = tuplestore_alloc_read_pointer(rows, EXEC_FLAG_REWIND);
@@ -409,8 +417,7 @@ static void evaluate_rows(const Evaluation *evaluation, Tuplestorestate *rows) {
     tuplestore_rescan(rows);
     while (tuplestore_gettupleslot(rows, true, false, evaluation->slot)) {
         bool is_null;
-        ResetExprContext(evaluation->context);
-        const Datum value = ExecEvalExprSwitchContext(evaluation->expression, evaluation->context, &is_null);
+        const Datum value = partition_of_row(evaluation, &is_null);
         if (!is_null)
             (void)add_datum(evaluation->values, value);
         CHECK_FOR_INTERRUPTS();
@@ -418,27 +425,52 @@ static void evaluate_rows(const Evaluation *evaluation, Tuplestorestate *rows) {
     ExecClearTuple(evaluation->slot);
 }
 
-// written_partitions finds the partitions of the rows in the transition tables.
-static List *written_partitions(const TriggerData *data, const Order *order) {
+// collect_partitions looks at the rows in the transition tables.
+static List *collect_partitions(const TriggerData *data, Evaluation *evaluation, const Order *order) {
     DatumSet values = make_datum_set(order->type);
-    Evaluation evaluation{};
-    evaluation.state = CreateExecutorState();
-    evaluation.context = GetPerTupleExprContext(evaluation.state);
-    evaluation.expression = ExecPrepareExpr(reinterpret_cast<Expr *>(order->expression), evaluation.state);
-    evaluation.slot = MakeSingleTupleTableSlot(RelationGetDescr(data->tg_relation), &TTSOpsMinimalTuple);
-    evaluation.context->ecxt_scantuple = evaluation.slot;
-    evaluation.values = &values;
+    evaluation->values = &values;
     if (data->tg_oldtable)
-        evaluate_rows(&evaluation, data->tg_oldtable);
+        evaluate_rows(evaluation, data->tg_oldtable);
     if (data->tg_newtable)
-        evaluate_rows(&evaluation, data->tg_newtable);
-    ExecDropSingleTupleTableSlot(evaluation.slot);
-    FreeExecutorState(evaluation.state);
+        evaluate_rows(evaluation, data->tg_newtable);
     List *partitions = NIL;
     const char **texts = static_cast<const char **>(palloc(sizeof(char *) * (values.count + 1)));
     partition_texts(order, values.values, values.count, texts);
     for (int i = 0; i < values.count; i++)
         partitions = lappend(partitions, const_cast<char *>(texts[i]));
+    return partitions;
+}
+
+// plain_column is the column that an expression consists of; 0: it is more than that.
+static AttrNumber plain_column(Relation table, const char *expression) {
+    const AttrNumber column = get_attnum(RelationGetRelid(table), expression);
+    if (column <= 0)
+        return InvalidAttrNumber;
+    const char generated = TupleDescAttr(RelationGetDescr(table), column - 1)->attgenerated;
+    return generated == '\0' || generated == ATTRIBUTE_GENERATED_STORED ? column : InvalidAttrNumber;
+}
+
+// written_partitions finds the partitions of the rows that a statement wrote: by nothing that anybody else made, where they
+// stand in a column.
+static List *written_partitions(const TriggerData *data, const char *partition) {
+    Evaluation evaluation{};
+    Order order{};
+    EState *state = NULL;
+    evaluation.slot = MakeSingleTupleTableSlot(RelationGetDescr(data->tg_relation), &TTSOpsMinimalTuple);
+    evaluation.column = plain_column(data->tg_relation, partition);
+    if (evaluation.column > 0) {
+        order.type = TupleDescAttr(RelationGetDescr(data->tg_relation), evaluation.column - 1)->atttypid;
+    } else {
+        order = read_order(data->tg_relation, partition, "partition");
+        state = CreateExecutorState();
+        evaluation.context = GetPerTupleExprContext(state);
+        evaluation.context->ecxt_scantuple = evaluation.slot;
+        evaluation.expression = ExecPrepareExpr(reinterpret_cast<Expr *>(order.expression), state);
+    }
+    List *partitions = collect_partitions(data, &evaluation, &order);
+    ExecDropSingleTupleTableSlot(evaluation.slot);
+    if (state)
+        FreeExecutorState(state);
     return partitions;
 }
 
@@ -465,20 +497,23 @@ static bool is_part_of(const Tracked *tracked, Oid table) {
     return table == source || typeInheritsFrom(get_rel_type_id(table), get_rel_type_id(source));
 }
 
-// find_partitions works as the owner; false: it cannot be told which they are.
+// find_partitions works as the owner, where the partition is more than a column; false: it cannot be told which they are.
 static bool find_partitions(const Tracked *tracked, const TriggerData *data, List **partitions) {
     if (!is_part_of(tracked, RelationGetRelid(data->tg_relation)))
         return false;
+    const bool truncated = TRIGGER_FIRED_BY_TRUNCATE(data->tg_event);
+    if (!truncated && plain_column(data->tg_relation, tracked->partition) > 0) {
+        *partitions = written_partitions(data, tracked->partition);
+        return true;
+    }
     Pipeline pipeline = *tracked->pipeline;
     pipeline.owner = pipeline_owner(pipeline.id);
     const OwnerScope owner = switch_to_owner(&pipeline);
     bool known = true;
-    if (TRIGGER_FIRED_BY_TRUNCATE(data->tg_event)) {
+    if (truncated)
         known = truncated_partitions(tracked, data->tg_relation, partitions);
-    } else {
-        const Order order = read_order(data->tg_relation, tracked->partition, "partition");
-        *partitions = written_partitions(data, &order);
-    }
+    else
+        *partitions = written_partitions(data, tracked->partition);
     switch_back(&owner);
     return known;
 }

@@ -54,6 +54,9 @@ public:
     virtual void failed(const char *) {} // the run ends with this error, which is being recorded
 };
 
+// error_report is an error as it is recorded: SQLSTATE, message, detail, hint, context.
+const char *error_report(const ErrorData *error);
+
 // need_run_id gives the run its number, if it has none yet.
 void need_run_id(Job *job);
 
