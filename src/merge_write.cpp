@@ -65,6 +65,7 @@ static Writer *open_writer(const MergeWriter *merge) {
     targets[rows_target].written = merge->plan->written;
     WriterOptions options{};
     options.in_order = merge->in_order;
+    options.once = true;
     Writer *writer = writer_begin(targets, target_count, &options, merge->cache);
     if (merge->see)
         writer_watch(writer, merge->see, merge->seer);
