@@ -215,6 +215,20 @@ CALL sluice.run('hours');
 TABLE hours;
 SELECT partition, state, rows FROM states WHERE pipeline = 'hours';
 
+-- a load over the target of another: months over days
+CREATE TABLE months (month date, value bigint);
+SELECT sluice.create_load('months', 'devices', $$date_trunc('month', event_time)::date$$, 'months', 'month',
+    $$SELECT $1 AS month, sum(value) AS value FROM devices WHERE event_time >= $1 AND event_time < $1 + interval '1 month'$$, track => 'trigger');
+INSERT INTO events (device, event_time, value) VALUES ('g', '2024-02-01', 1), ('g', '2024-03-01', 1);
+CALL sluice.run('devices');
+CALL sluice.run('months');
+INSERT INTO events (device, event_time, value) VALUES ('g', '2024-02-02', 10);
+CALL sluice.run('devices');
+CALL sluice.run('months');
+TABLE months;
+SELECT status, batches FROM history WHERE pipeline = 'months';
+SELECT sluice.drop_pipeline('months');
+
 -- ---- Values of any type
 
 CREATE TABLE kinds (i int, n numeric, t text, f float8, u uuid, b boolean, ts timestamp);

@@ -243,6 +243,8 @@ void LoadWork::load_partition(const PartitionState *state, RunCounts *counts) {
     const int64 rows = execute(plan_->insert, state->value, SPI_OK_INSERT);
     error_context_stack = context.previous;
     mark_loaded(state, job_->run_id, rows, deleted);
+    if (job_->atomic)
+        (void)LockRelease(&lock, ExclusiveLock, false); // the transaction may load many more
     counts->deleted += deleted;
     counts->inserted += rows;
     counts->source_rows += rows;

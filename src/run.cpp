@@ -10,6 +10,9 @@
 // nothing of its batch; the run's row still says "running", which is shown as failed since nobody holds the lock, and
 // mended by the next run.
 //
+// A work that goes on (a load) reads the source first, to the end, in such batches that only note what there is to do; then
+// each of its steps is a batch.
+//
 // The pipeline's lock belongs to the session in a procedure (it must outlive the commits) and to the transaction inside a
 // transaction block (the position that the batch moved is not to be read by others before the commit).
 #include "postgres.hpp"
