@@ -384,6 +384,23 @@ CALL sluice.backfill('plain', 5);
 SELECT count(*) FROM sluice.pipeline WHERE name = 'x';
 SELECT count(*) FROM pg_trigger WHERE tgname LIKE 'sluice%' AND tgrelid IN ('days'::regclass);
 
+-- ---- Altering
+
+CREATE TABLE altered (day date, n bigint, at timestamptz DEFAULT '2024-01-01');
+SELECT sluice.create_load('altered', 'days', 'day', 'altered', 'day', 'SELECT n, day FROM days WHERE day = $1', track => 'trigger');
+CALL sluice.run('altered');
+SELECT sluice.alter_pipeline('altered', query => 'SELECT 10 * n AS n, day FROM days WHERE day = $1', reload_last => 1, settle => '0', back_off => 'at');
+CALL sluice.run('altered');
+SELECT day, n FROM altered ORDER BY day, n;
+SELECT sluice.alter_pipeline('altered', query => 'SELECT n, day FROM days');
+SELECT sluice.alter_pipeline('altered', back_off => 'n');
+SELECT sluice.alter_pipeline('altered', reload_last => -1);
+SELECT sluice.alter_pipeline('altered', partition_list => 'SELECT 1, 2');
+SELECT sluice.alter_pipeline('altered', batch_size => 1);
+SELECT sluice.alter_pipeline('altered', max_rejects => 1);
+SELECT sluice.alter_pipeline('plain', reload_last => 1);
+SELECT sluice.drop_pipeline('altered');
+
 -- ---- Dropped: its triggers and its table are gone, the target stays
 
 SELECT pipeline_id AS id FROM sluice.pipeline WHERE name = 'devices' \gset

@@ -78,6 +78,23 @@ void insert_load(const LoadDefinition *load) {
                     &parameters);
 }
 
+void update_load(const LoadDefinition *load) {
+    Parameters parameters{};
+    add_int(&parameters, load->pipeline);
+    add_text(&parameters, load->query);
+    if (load->settle)
+        add_value(&parameters, INTERVALOID, IntervalPGetDatum(load->settle));
+    else
+        add_null(&parameters, INTERVALOID);
+    add_int(&parameters, load->reload_last);
+    add_text(&parameters, load->partition_list);
+    add_text(&parameters, load->back_off);
+    catalog_execute(
+        "UPDATE sluice.load SET query = $2, settle = $3, reload_last = $4::int, partition_list = $5, back_off = "
+        "$6 WHERE pipeline_id = $1::int",
+        &parameters);
+}
+
 void store_leaves(int32 pipeline, const Numbers *leaves) {
     Parameters parameters{};
     add_int(&parameters, pipeline);

@@ -29,6 +29,7 @@ struct LoadDefinition {
 // read_load reads a definition, in CurrentMemoryContext; it raises when the pipeline is no load.
 LoadDefinition *read_load(int32 pipeline);
 void insert_load(const LoadDefinition *load);
+void update_load(const LoadDefinition *load); // query, settle, reload_last, partition_list and back_off
 
 void store_leaves(int32 pipeline, const Numbers *leaves);
 

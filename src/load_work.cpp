@@ -29,6 +29,7 @@ public:
     bool again(const ErrorData *, bool) override { return false; }
     bool goes_on() override { return true; }
     BatchEnd step(RunCounts *counts) override;
+    int64 steps() override { return done_ + count_ - next_; }
     void failed(const char *error) override;
     void committed() override { current_ = NULL; }
 
@@ -61,6 +62,7 @@ private:
     bool chosen_, backed_off_;
     PartitionState *states_;
     int count_, next_;
+    int64 done_; // of this run
     const PartitionState *current_;
 };
 
@@ -293,6 +295,7 @@ BatchEnd LoadWork::step(RunCounts *counts) {
         return BatchEnd::Idle;
     need_run_id(job_);
     current_ = &states_[next_++];
+    done_++;
     if (plan_->has_time && !backed_off_)
         counts->deleted += back_off(&plan_->time, plan_->time.table, last_success(job_->pipeline->id), NULL);
     backed_off_ = true;

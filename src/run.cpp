@@ -429,6 +429,12 @@ static void show_progress(Run *run, bool last) {
     run->shown_at = now;
     const double seconds = Max(0.001, (now - run->started_at) / 1e6);
     const double rate = run->counts.source_rows / seconds;
+    if (run->work->goes_on()) {
+        ereport(INFO, (errmsg("%s: " INT64_FORMAT " of " INT64_FORMAT " partitions, " INT64_FORMAT " rows in %.1f s",
+                              run->pipeline->name, run->counts.batches + run->counts.rejected, run->work->steps(),
+                              run->counts.source_rows, seconds)));
+        return;
+    }
     const int64 left = Max(static_cast<int64>(0), run->expected - run->counts.source_rows);
     if (last)
         ereport(INFO, (errmsg("%s: " INT64_FORMAT " source rows in %.1f s, %.0f rows/s", run->pipeline->name,

@@ -52,6 +52,7 @@ public:
     // are read to the end, it does step after step, a batch each, until one says that it was the last, or found nothing.
     virtual bool goes_on() { return false; }
     virtual BatchEnd step(RunCounts *) { return BatchEnd::Idle; }
+    virtual int64 steps() { return 0; } // of this run, as far as it is known
     virtual void failed(const char *) {} // the run ends with this error, which is being recorded
 };
 
