@@ -186,25 +186,30 @@ void drop_track(int32 pipeline) {
     pg_unreachable();
 }
 
-static void check_table(Oid table) {
-    if (get_rel_relkind(table) == RELKIND_FOREIGN_TABLE)
-        untracked(psprintf("partition %s is a foreign table, whose changes triggers do not see", relation_name(table)),
-                  "Detach it, or use track \"cursor\".");
-    if (is_subscribed(table))
-        untracked(psprintf("%s is filled by a logical replication subscription, which fires no statement triggers",
-                           relation_name(table)),
-                  "Run the pipeline on the publisher, or use track \"cursor\".");
+static bool has_subscriptions() {
+    Relation catalog = table_open(SubscriptionRelRelationId, AccessShareLock);
+    SysScanDesc scan = systable_beginscan(catalog, InvalidOid, false, NULL, 0, NULL);
+    const bool any = HeapTupleIsValid(systable_getnext(scan));
+    systable_endscan(scan);
+    table_close(catalog, AccessShareLock);
+    return any;
 }
 
-void check_tracked_source(Relation source) {
-    const Oid root = RelationGetRelid(source);
-    const char kind = source->rd_rel->relkind;
-    if (kind != RELKIND_RELATION && kind != RELKIND_PARTITIONED_TABLE)
-        untracked(psprintf("%s is not a table", relation_name(root)),
-                  "Read the table behind it, or use track \"cursor\".");
+// check_tables refuses tables whose changes triggers do not see.
+static void check_tables(List *tables) {
+    const bool subscribes = has_subscriptions();
     ListCell *cell;
-    foreach (cell, find_all_inheritors(root, AccessShareLock, NULL))
-        check_table(lfirst_oid(cell));
+    foreach (cell, tables) {
+        const Oid table = lfirst_oid(cell);
+        if (get_rel_relkind(table) == RELKIND_FOREIGN_TABLE)
+            untracked(
+                psprintf("partition %s is a foreign table, whose changes triggers do not see", relation_name(table)),
+                "Detach it, or use track \"cursor\".");
+        if (subscribes && is_subscribed(table))
+            untracked(psprintf("%s is filled by a logical replication subscription, which fires no statement triggers",
+                               relation_name(table)),
+                      "Run the pipeline on the publisher, or use track \"cursor\".");
+    }
 }
 
 // tables_of lists all tables that a writer may name; of other sessions' temporary ones nothing is read either.
@@ -215,6 +220,15 @@ static List *tables_of(Oid source) {
         if (!isOtherTempNamespace(get_rel_namespace(lfirst_oid(cell))))
             tables = lappend_oid(tables, lfirst_oid(cell));
     return tables;
+}
+
+void check_tracked_source(Relation source) {
+    const Oid root = RelationGetRelid(source);
+    const char kind = source->rd_rel->relkind;
+    if (kind != RELKIND_RELATION && kind != RELKIND_PARTITIONED_TABLE)
+        untracked(psprintf("%s is not a table", relation_name(root)),
+                  "Read the table behind it, or use track \"cursor\".");
+    check_tables(tables_of(root));
 }
 
 void start_tracking(const LoadDefinition *load, Relation source) {
@@ -341,8 +355,8 @@ void note_tables(const Pipeline *pipeline, const LoadDefinition *load, Relation 
                                track_name(load->pipeline), pipeline->name),
                         errhint("Drop the pipeline and create it again.")));
     own_track(load->pipeline, pipeline->owner);
-    check_tracked_source(source);
     TableChanges changes = find_changes(load, RelationGetRelid(source));
+    check_tables(changes.now);
     take_over(load, &changes);
     List *partitions = NIL;
     const bool known = changed_partitions(load, &changes, &partitions);
