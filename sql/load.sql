@@ -84,7 +84,19 @@ SELECT source_rows, inserted, deleted FROM sluice.run_batch('devices');
 
 -- what is not for loads
 SELECT * FROM sluice.preview('devices');
+
+-- an audit: what the query gives and the target lacks, what it has too many; partitions that are late are left out
 SELECT * FROM sluice.verify('devices');
+UPDATE devices SET value = value + 1 WHERE event_time = '2024-01-01' AND device = 'a';
+DELETE FROM devices WHERE event_time = '2024-01-02' AND device = 'a';
+INSERT INTO devices SELECT * FROM devices WHERE event_time = '2024-01-03' AND device = 'a';
+SELECT * FROM sluice.verify('devices');
+INSERT INTO events (device, event_time, value) VALUES ('a', '2024-01-01', 0);
+SELECT * FROM sluice.verify('devices');
+CALL sluice.run('devices');
+CALL sluice.backfill('devices', '2024-01-02', '2024-01-03');
+SELECT * FROM sluice.verify('devices');
+
 SELECT sluice.seek('devices', '{}');
 CALL sluice.retry('devices');
 SELECT sluice.alter_pipeline('devices', mapping => '{}');
@@ -160,6 +172,7 @@ INSERT INTO orders VALUES (3, '2024-01-01', 3, '2024-01-01 11:00'), (4, '2024-01
 CALL sluice.run('copies');
 SELECT * FROM copies ORDER BY id;
 SELECT pipeline, status, batches, inserted, deleted FROM history WHERE pipeline = 'copies';
+SELECT * FROM sluice.verify('copies');
 
 -- settle: a partition is loaded when no row came for that long
 CREATE TABLE calm (day date, n int);

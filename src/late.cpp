@@ -1,15 +1,15 @@
-// The SQL entry points that tell which partitions of a load are late, before a run finds out: they look and change nothing.
-#include "postgres.hpp"
+// See late.hpp. Here are the SQL entry points that tell which partitions of a load are late, before a run finds out.
+#include "late.hpp"
 
 #include "catalog.hpp"
 #include "content.hpp"
 #include "cursor.hpp"
 #include "ledger.hpp"
 #include "load_definition.hpp"
+#include "load_plan.hpp"
 #include "names.hpp"
 #include "order.hpp"
 #include "partitions.hpp"
-#include "pipeline.hpp"
 #include "rights.hpp"
 #include "track.hpp"
 
@@ -270,6 +270,46 @@ static int64 last_loaded_version(int32 pipeline) {
     const int64 version = result_int(0, 1, &is_null);
     free_result();
     return version;
+}
+
+// ---- what is loaded, compared with the source
+
+static int64 count_in(const Order *order, const char *query, Datum partition) {
+    Oid types[] = {order->type, TIMESTAMPTZOID};
+    Datum values[] = {partition, TimestampTzGetDatum((UNIX_EPOCH_JDATE - POSTGRES_EPOCH_JDATE) * USECS_PER_DAY)};
+    return count_rows(psprintf("SELECT pg_catalog.count(*) FROM (%s) x", query), 2, types, values);
+}
+
+static int64 count_failed(const Pipeline *pipeline) {
+    Parameters parameters{};
+    add_int(&parameters, pipeline->id);
+    catalog_execute(
+        "SELECT count(*) FROM sluice.partition_state s WHERE s.pipeline_id = $1::int AND s.error IS NOT NULL",
+        &parameters);
+    bool is_null;
+    const int64 failed = result_int(0, 1, &is_null);
+    free_result();
+    return failed;
+}
+
+LoadAudit audit_load(const Pipeline *pipeline) {
+    LoadAudit audit{};
+    audit.failed = count_failed(pipeline);
+    LateLook look = begin_late_look(pipeline, pipeline_source(pipeline));
+    const LoadPlan *plan = plan_load(look.load, load_target(look.load), &look.order);
+    const char *missing = psprintf("%s EXCEPT ALL %s", plan->given_sql, plan->held_sql);
+    const char *too_many = psprintf("%s EXCEPT ALL %s", plan->held_sql, plan->given_sql);
+    int count;
+    const PartitionState *states = merge_changes(&look, &count);
+    for (int i = 0; i < count; i++) {
+        if (states[i].wanted)
+            continue;
+        audit.missing += count_in(&look.order, missing, states[i].value);
+        audit.too_many += count_in(&look.order, too_many, states[i].value);
+        audit.loaded += count_in(&look.order, plan->held_sql, states[i].value);
+    }
+    end_late_look(&look);
+    return audit;
 }
 
 static char *config_text(LateLook *look, const char *current) {

@@ -134,25 +134,56 @@ static void append_value(StringInfo values, const char *column, const PartitionC
             partition->type);
 }
 
-static const char *insert_statement(const char *query, Relation target, const PartitionColumn *partition, Oid type) {
-    TupleDesc columns = query_columns("query", query, type);
-    bool has_partition = false;
-    StringInfoData names, values;
-    initStringInfo(&names);
-    initStringInfo(&values);
+// The columns of a query, in lists: of the target to be filled, with their values; to be compared, given and held.
+struct ColumnLists {
+    StringInfoData names, values, given, held;
+    bool has_partition;
+};
+
+static void append_comma(StringInfo list) { appendStringInfoString(list, list->len > 0 ? ", " : ""); }
+
+static void append_compared(ColumnLists *lists, Relation target, const char *column) {
+    const Oid type = get_atttype(RelationGetRelid(target), get_attnum(RelationGetRelid(target), column));
+    append_comma(&lists->given);
+    append_comma(&lists->held);
+    appendStringInfo(&lists->given, "q.%s::%s", quote_identifier(column), format_type_be_qualified(type));
+    appendStringInfo(&lists->held, "t.%s", quote_identifier(column));
+}
+
+static ColumnLists list_columns(TupleDesc columns, Relation target, const PartitionColumn *partition,
+                                const char *back_off) {
+    ColumnLists lists{};
+    initStringInfo(&lists.names);
+    initStringInfo(&lists.values);
+    initStringInfo(&lists.given);
+    initStringInfo(&lists.held);
     for (int i = 0; i < columns->natts; i++) {
         const char *column = NameStr(TupleDescAttr(columns, i)->attname);
         check_query_column(target, column);
-        appendStringInfo(&names, "%s%s", i ? ", " : "", quote_identifier(column));
-        appendStringInfoString(&values, i ? ", " : "");
-        append_value(&values, column, partition);
-        has_partition = has_partition || strcmp(column, partition->name) == 0;
+        append_comma(&lists.names);
+        append_comma(&lists.values);
+        appendStringInfoString(&lists.names, quote_identifier(column));
+        append_value(&lists.values, column, partition);
+        if (!back_off || strcmp(column, back_off) != 0)
+            append_compared(&lists, target, column);
+        lists.has_partition = lists.has_partition || strcmp(column, partition->name) == 0;
     }
-    if (!has_partition)
+    return lists;
+}
+
+static void write_statements(LoadPlan *plan, const LoadDefinition *load, const char *query, Relation target,
+                             const PartitionColumn *partition) {
+    const ColumnLists lists =
+        list_columns(query_columns("query", query, plan->partition_type), target, partition, load->back_off);
+    const char *table = relation_name(RelationGetRelid(target));
+    if (!lists.has_partition)
         argument_error("query", psprintf("has no column \"%s\", the target's partition", partition->name),
                        psprintf("Select $1 AS %s, or what the rows hold.", partition->quoted));
-    return psprintf("INSERT INTO %s (%s) SELECT %s FROM (%s\n) q", relation_name(RelationGetRelid(target)), names.data,
-                    values.data, query);
+    plan->insert_sql =
+        psprintf("INSERT INTO %s (%s) SELECT %s FROM (%s\n) q", table, lists.names.data, lists.values.data, query);
+    plan->remove_sql = load->appends ? NULL : psprintf("DELETE FROM %s t WHERE %s", table, plan->of_partition);
+    plan->given_sql = psprintf("SELECT %s FROM (%s\n) q", lists.given.data, query);
+    plan->held_sql = psprintf("SELECT %s FROM %s t WHERE %s", lists.held.data, table, plan->of_partition);
 }
 
 // ---- the plan
@@ -186,13 +217,10 @@ static void plan_statements(LoadPlan *plan, const LoadDefinition *load, Relation
     plan->asks_for_update = parameters.update;
     const PartitionColumn column = find_partition_column(load, target);
     plan->of_partition = psprintf("t.%s %s $1::%s", column.quoted, column.equals, column.type);
-    plan->insert_sql = insert_statement(query, target, &column, plan->partition_type);
+    write_statements(plan, load, query, target, &column);
     plan->insert = keep(prepare("query", plan->insert_sql, plan->partition_type));
-    if (load->appends)
-        return;
-    plan->remove_sql =
-        psprintf("DELETE FROM %s t WHERE %s", relation_name(RelationGetRelid(target)), plan->of_partition);
-    plan->remove = keep(prepare("target_partition", plan->remove_sql, plan->partition_type));
+    if (plan->remove_sql)
+        plan->remove = keep(prepare("target_partition", plan->remove_sql, plan->partition_type));
 }
 
 LoadPlan *plan_load(const LoadDefinition *load, Oid target, const Order *partition) {

@@ -13,6 +13,7 @@ struct LoadPlan {
     Oid target;
     Oid partition_type;
     const char *remove_sql, *insert_sql; // with $1 = the partition, $2 = the last update
+    const char *given_sql, *held_sql;    // what the query gives, what the target holds, but for the column of back_off
     SPIPlanPtr remove, insert;
     bool has_time; // back_off names a column
     TimeColumn time;
