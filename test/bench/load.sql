@@ -122,11 +122,15 @@ END $$;
 
 \pset footer off
 \pset null ''
-\echo INSERTs of 1,000 rows, ms a statement (medians)
+\echo INSERTs of 1,000 rows, ms a statement (median, and first decile: what other processes take is mostly not in it)
 SELECT name, round(percentile_cont(0.5) WITHIN GROUP (ORDER BY ms) FILTER (WHERE by = 'plain')::numeric, 3) AS "without trigger",
        round(percentile_cont(0.5) WITHIN GROUP (ORDER BY ms) FILTER (WHERE by = 'tracked')::numeric, 3) AS "with trigger",
        round((percentile_cont(0.5) WITHIN GROUP (ORDER BY ms) FILTER (WHERE by = 'tracked')
-              / percentile_cont(0.5) WITHIN GROUP (ORDER BY ms) FILTER (WHERE by = 'plain'))::numeric, 3) AS ratio
+              / percentile_cont(0.5) WITHIN GROUP (ORDER BY ms) FILTER (WHERE by = 'plain'))::numeric, 3) AS ratio,
+       round(percentile_cont(0.1) WITHIN GROUP (ORDER BY ms) FILTER (WHERE by = 'plain')::numeric, 3) AS "decile without",
+       round(percentile_cont(0.1) WITHIN GROUP (ORDER BY ms) FILTER (WHERE by = 'tracked')::numeric, 3) AS "with",
+       round((percentile_cont(0.1) WITHIN GROUP (ORDER BY ms) FILTER (WHERE by = 'tracked')
+              / percentile_cont(0.1) WITHIN GROUP (ORDER BY ms) FILTER (WHERE by = 'plain'))::numeric, 3) AS "ratio of deciles"
 FROM figure WHERE by IN ('plain', 'tracked') GROUP BY name ORDER BY min(number);
 \echo :partitions partitions of :rows rows, 3 of them late; ms (medians)
 SELECT name, round(percentile_cont(0.5) WITHIN GROUP (ORDER BY ms) FILTER (WHERE by = 'by_trigger')::numeric, 1) AS "track trigger",
