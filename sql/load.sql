@@ -264,6 +264,18 @@ BEGIN
         PERFORM sluice.drop_pipeline('kind');
     END LOOP;
 END $$;
+-- long ones, up to a limit
+CREATE TABLE long (part text, n bigint);
+SELECT sluice.create_load('long', 'kinds', 't', 'long', 'part', 'SELECT t AS part, count(*) AS n FROM kinds WHERE t = $1 GROUP BY 1', track => 'trigger');
+CALL sluice.run('long');
+INSERT INTO kinds (t) VALUES (repeat('long ', 400));
+CALL sluice.run('long');
+SELECT length(part), n FROM long WHERE length(part) > 10;
+INSERT INTO kinds (t) VALUES (repeat('long ', 401));
+CALL sluice.run('long');
+DELETE FROM kinds WHERE length(t) > 10;
+CALL sluice.run('long');
+SELECT sluice.drop_pipeline('long');
 -- in their order, not in that of their texts
 CREATE TABLE numbers (part int, at serial);
 SELECT sluice.create_load('numbers', 'kinds', 'i', 'numbers', 'part', 'SELECT $1 AS part WHERE EXISTS (SELECT FROM kinds WHERE i = $1)', track => 'trigger');

@@ -5,13 +5,24 @@
 
 namespace sluice {
 
+// check_length: partitions are known by their text, which stands in an index.
+static void check_length(const char *text) {
+    constexpr size_t most = 2000;
+    if (strlen(text) > most)
+        ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+                        errmsg("a partition has a value of %zu bytes, more than %zu", strlen(text), most),
+                        errdetail("It begins with %s.", pnstrdup(text, pg_mbcliplen(text, strlen(text), 100))),
+                        errhint("Let the expression give something shorter, such as a hash of it.")));
+}
+
 void partition_texts(const Order *order, const Datum *values, int count, const char **texts) {
-    if (order->type != NUMERICOID) {
+    if (order->type != NUMERICOID)
         stored_texts(order->type, values, count, texts);
-        return;
+    for (int i = 0; i < count; i++) {
+        if (order->type == NUMERICOID)
+            texts[i] = numeric_normalize(DatumGetNumeric(values[i])); // 1.0 is 1
+        check_length(texts[i]);
     }
-    for (int i = 0; i < count; i++)
-        texts[i] = numeric_normalize(DatumGetNumeric(values[i])); // 1.0 is 1
 }
 
 const char *partition_text(const Order *order, Datum value) {
