@@ -20,10 +20,10 @@ ROOMS := bridge names naming catalog json_text value path mapping mapping_text d
 	shape dictionary coverage infer ddl key key_plan shred_plan shred sample grow cursor sequence_cursor snapshot_cursor hash_cursor \
 	datum_set partitions load_definition track back_off load_plan trigger_cursor \
 	pipeline rights chunk reject shred_work \
-	moment merge_definition merge_plan fold merge_state merge_row merge_delete merge_write merge_work create_merge \
-	aggregate latest merge_patch patch_fold merge_patch_agg field create_table \
+	moment merge_patch deep deep_times merge_definition merge_plan fold merge_state merge_row merge_delete merge_write merge_work create_merge \
+	aggregate latest patch_fold merge_patch_agg field create_table \
 	load_work create_load late rewind_load \
-	work create create_shred alter preview position rewind add_arrival infer_entry run entry module
+	work create create_shred alter preview position purge rewind add_arrival infer_entry run entry module
 
 # The pieces of the install script, src/NAME.sql, in the order in which they run.
 SQL_PIECES := catalog format content pipeline arrival infer \
@@ -35,8 +35,8 @@ SQL_PIECES := catalog format content pipeline arrival infer \
 # test/check fails when a file is there that its list does not name.
 REGRESS := \
 	shred path types value format content mapping infer target error reject unknown preview writer key foreign_key pipeline \
-	snapshot hash arrival position rights comments \
-	merge \
+	snapshot hash arrival position purge rights comments \
+	merge deep \
 	latest merge_patch create_table \
 	load track partitions back_off
 

@@ -84,6 +84,7 @@ SELECT source_rows, inserted, deleted FROM sluice.run_batch('devices');
 
 -- what is not for loads
 SELECT * FROM sluice.preview('devices');
+SELECT sluice.purge_source('devices', '1 day');
 
 -- an audit: what the query gives and the target lacks, what it has too many; partitions that are late are left out
 SELECT * FROM sluice.verify('devices');

@@ -93,6 +93,8 @@ static void find_state(KeyWriter *write) {
     write->before = write->state;
     write->before.moments = static_cast<int64 *>(palloc(sizeof(int64) * (write->plan->leaf_count + 1)));
     memcpy(write->before.moments, write->state.moments, sizeof(int64) * write->plan->leaf_count);
+    write->before.deep = static_cast<DeepTimes *>(palloc(sizeof(DeepTimes) * (write->plan->leaf_count + 1)));
+    memcpy(write->before.deep, write->state.deep, sizeof(DeepTimes) * write->plan->leaf_count);
 }
 
 // newest_of reads the time of a row that is there.
@@ -134,6 +136,45 @@ static void find_row(KeyWriter *write) {
         write->state.newest = unknown_moment; // a row that was there was deleted by somebody
 }
 
+// ---- deep leaves
+
+static bool is_same_document(const FoldValue *left, const FoldValue *right) {
+    if (left->is_null || right->is_null)
+        return left->is_null && right->is_null;
+    const Size length = VARSIZE(DatumGetPointer(left->value));
+    return length == VARSIZE(DatumGetPointer(right->value)) &&
+           memcmp(DatumGetPointer(left->value), DatumGetPointer(right->value), length) == 0;
+}
+
+// put_deep puts the document that a tree makes, and its times, in place of what is known.
+static void put_deep(const DeepNode *root, int64 floor, FoldValue *known, DeepTimes *times) {
+    Jsonb *document = deep_document(root, floor);
+    *known = FoldValue{deep_moment(root), PointerGetDatum(document), document == NULL};
+    *times = deep_times(root, floor);
+}
+
+// lay_deep_leaf lays the tree that the batch folded over that of what is known; it tells whether the document changed.
+static bool lay_deep_leaf(KeyWriter *write, int leaf, const FoldValue *given) {
+    FoldValue *known = &write->known[leaf];
+    DeepTimes *times = &write->state.deep[leaf];
+    const bool is_known = known->moment != unknown_moment, is_given = given->moment != unknown_moment;
+    const int64 floor = write->state.deleted + 1; // not the last moment: then nothing would be left
+    if (!is_known)
+        *times = DeepTimes{NULL, 0};
+    if (!is_given && (!is_known || write->state.deleted == write->before.deleted))
+        return false;
+    DeepNode *root = make_deep();
+    if (is_known && !known->is_null)
+        known->value = JsonbPGetDatum(DatumGetJsonbP(known->value));
+    const FoldValue before = *known;
+    if (is_known)
+        root = read_deep(times, known->is_null ? NULL : DatumGetJsonbP(known->value), known->moment, floor);
+    if (is_given)
+        lay_deep(root, reinterpret_cast<const DeepNode *>(DatumGetPointer(given->value)));
+    put_deep(root, floor, known, times);
+    return !is_known || !is_same_document(&before, known);
+}
+
 // lay_together lays what the batch folded over what is known.
 static void lay_together(KeyWriter *write) {
     const MergePlan *plan = write->plan;
@@ -142,7 +183,9 @@ static void lay_together(KeyWriter *write) {
         FoldValue given = write->key->values[i];
         if (given.moment != unknown_moment && given.moment <= write->state.deleted)
             given.moment = unknown_moment;
-        write->changed[i] = lay_value(&plan->leaves[i], &write->known[i], &given) || write->state.waits;
+        const bool changed = plan->leaves[i].rule == Rule::Deep ? lay_deep_leaf(write, i, &given)
+                                                                : lay_value(&plan->leaves[i], &write->known[i], &given);
+        write->changed[i] = changed || write->state.waits;
         write->state.moments[i] = write->known[i].moment;
     }
 }
@@ -202,7 +245,16 @@ static bool needs_times(const KeyWriter *write) {
         write->state.deleted != unknown_moment)
         return true;
     for (int i = 0; i < write->plan->leaf_count; i++)
-        if (write->known[i].moment != write->state.newest || write->known[i].is_null)
+        if (write->known[i].moment != write->state.newest || write->known[i].is_null || write->state.deep[i].length > 0)
+            return true;
+    return false;
+}
+
+static bool are_deep_times_changed(const KeyWriter *write) {
+    const DeepTimes *now = write->state.deep, *before = write->before.deep;
+    for (int i = 0; i < write->plan->leaf_count; i++)
+        if (now[i].length != before[i].length ||
+            (now[i].length > 0 && memcmp(now[i].data, before[i].data, now[i].length) != 0))
             return true;
     return false;
 }
@@ -211,7 +263,8 @@ static bool is_state_changed(const KeyWriter *write) {
     const MergeState *now = &write->state, *before = &write->before;
     return !before->exists || now->waits || before->waits || now->newest != before->newest ||
            now->deleted != before->deleted ||
-           memcmp(now->moments, before->moments, sizeof(int64) * write->plan->leaf_count) != 0;
+           memcmp(now->moments, before->moments, sizeof(int64) * write->plan->leaf_count) != 0 ||
+           are_deep_times_changed(write);
 }
 
 static void write_state(KeyWriter *write) {
@@ -224,8 +277,10 @@ static void write_state(KeyWriter *write) {
 
 static void bury_key(KeyWriter *write) {
     write->state.waits = false;
-    for (int i = 0; i < write->plan->leaf_count; i++)
+    for (int i = 0; i < write->plan->leaf_count; i++) {
         write->state.moments[i] = unknown_moment;
+        write->state.deep[i] = DeepTimes{NULL, 0};
+    }
 }
 
 // write_key writes one key; false: it is new, and new ones are to come later.

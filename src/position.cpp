@@ -1,6 +1,7 @@
 // The SQL entry points that look at positions and move them.
 #include "postgres.hpp"
 
+#include "audit.hpp"
 #include "catalog.hpp"
 #include "cursor.hpp"
 #include "late.hpp"
@@ -136,11 +137,6 @@ static Witness find_witness(const Pipeline *pipeline, Relation source) {
     return Witness{};
 }
 
-struct Audit {
-    int64 missing, duplicated, rejected, loaded;
-    bool counts_duplicated;
-};
-
 static int64 rows_total(const Pipeline *pipeline) {
     Parameters parameters{};
     add_int(&parameters, pipeline->id);
@@ -235,7 +231,9 @@ static Audit audit_partitions(const Pipeline *pipeline) {
     return Audit{found.missing, found.too_many, found.failed, found.loaded, true};
 }
 
-static Audit audit(const Pipeline *pipeline) {
+Audit audit(const Pipeline *pipeline) {
+    if (strcmp(pipeline->kind, "load") == 0)
+        return audit_partitions(pipeline);
     Audit result{};
     const Look look = begin_look(pipeline);
     const Witness witness = find_witness(pipeline, look.source);
@@ -307,7 +305,7 @@ Datum sluice_verify(PG_FUNCTION_ARGS) {
     TupleDesc columns = result_columns(fcinfo);
     SPI_connect();
     const Pipeline *pipeline = find_pipeline(name);
-    const Audit found = strcmp(pipeline->kind, "load") == 0 ? audit_partitions(pipeline) : audit(pipeline);
+    const Audit found = audit(pipeline);
     SPI_finish();
     Datum values[] = {Int64GetDatum(found.missing), Int64GetDatum(found.duplicated), Int64GetDatum(found.rejected),
                       Int64GetDatum(found.loaded)};

@@ -40,6 +40,7 @@ public:
     void describe(const SourceRow *, StringInfo to) override;
     int64 expected() override { return count_; }
     const char *unread(Relation source) override;
+    const char *read_by(Relation, Jsonb *, int64) override { return "false"; } // there are no positions to tell it by
     Estimate estimate(Relation) override { return Estimate{}; }
     const char *show() override;
     void seek(Relation source, Jsonb *position) override;
