@@ -2,6 +2,7 @@
 #include "work.hpp"
 
 #include "facts_work.hpp"
+#include "load_work.hpp"
 #include "merge_work.hpp"
 #include "shred_work.hpp"
 
@@ -12,6 +13,8 @@ Work *make_work(Job *job) {
         return make_shred_work(job);
     if (strcmp(job->pipeline->kind, "facts") == 0)
         return make_facts_work(job);
+    if (strcmp(job->pipeline->kind, "load") == 0)
+        return make_load_work(job);
     if (strcmp(job->pipeline->kind, "merge") == 0)
         return make_merge_work(job);
     elog(ERROR, "pipelines of kind \"%s\" do not run", job->pipeline->kind);
