@@ -122,7 +122,7 @@ bool forget_deleted(const MergePlan *plan, FoldValue *values, int64 deleted) {
     bool any = false;
     for (int i = 0; i < plan->leaf_count; i++)
         if (values[i].moment != unknown_moment && values[i].moment <= deleted) {
-            values[i] = FoldValue{unknown_moment, 0, false};
+            values[i] = FoldValue{unknown_moment, 0, true};
             any = true;
         }
     return any;
@@ -231,6 +231,13 @@ static void decide(const MergePlan *plan, FoldKey *key, const FoldInput *input) 
     }
 }
 
+static void lay_values(const MergePlan *plan, FoldKey *key, const FoldInput *input) {
+    decide(plan, key, input);
+    for (int i = 0; i < plan->leaf_count; i++)
+        if (input->values[i].moment != unknown_moment)
+            replace_value(&plan->leaves[i], &key->values[i], &input->values[i]);
+}
+
 static void lay_row(const Fold *fold, FoldKey *key, const FoldInput *input) {
     const MergePlan *plan = fold->plan;
     if (input->deletes) {
@@ -240,13 +247,9 @@ static void lay_row(const Fold *fold, FoldKey *key, const FoldInput *input) {
         }
         return;
     }
+    if (input->moment > key->deleted)
+        lay_values(plan, key, input);
     key->newest = Max(key->newest, input->moment);
-    if (input->moment <= key->deleted)
-        return;
-    decide(plan, key, input);
-    for (int i = 0; i < plan->leaf_count; i++)
-        if (input->values[i].moment != unknown_moment)
-            replace_value(&plan->leaves[i], &key->values[i], &input->values[i]);
 }
 
 FoldKey *fold_row(Fold *fold, const FoldInput *input) {

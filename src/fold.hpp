@@ -15,9 +15,10 @@ struct FoldValue {
     bool is_null; // known to be null
 };
 
-// A source row that may have to be rejected.
+// A source row that may have to be written by itself, or be rejected.
 struct FoldRow {
     FoldRow *next;
+    int64 arrival; // in which order they came
     SourceRow row; // number, hash
     const char *place;
     Datum whole;
@@ -36,7 +37,7 @@ struct FoldKey {
     int64 place;              // sorts like the first column of the key, where that is a number; else 0
     int64 newest;             // of the rows that do not delete
     int64 deleted;            // of those that do
-    FoldRow *rows, *last_row; // where rows may be rejected
+    FoldRow *rows, *last_row; // where they are held
     DeletedRow *taken;        // the row that was there, where a delete took it away
     Datum *key;
     FoldValue values[FLEXIBLE_ARRAY_MEMBER];

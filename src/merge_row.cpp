@@ -201,7 +201,7 @@ bool put_item(const MergeItem *item, const FoldValue *leaves, Datum *value, bool
     if (item->leaf >= 0) {
         const FoldValue *leaf = &leaves[item->leaf];
         *value = leaf->value;
-        *is_null = leaf->moment == unknown_moment || leaf->is_null;
+        *is_null = leaf->is_null;
         return leaf->moment != unknown_moment;
     }
     Datum *values = static_cast<Datum *>(palloc0(sizeof(Datum) * (item->fields->natts + 1)));

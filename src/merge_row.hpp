@@ -12,7 +12,7 @@ void take_source_row(const MergePlan *plan, const SourceRow *row, const Value *d
                      const MergeLeaf **leaf);
 
 // take_target_row reads the leaves of a row of the target; what is null there is unknown, what is not has the moment
-// given, or that of its leaf in `moments`.
+// given, or that of its leaf in `moments`: a value of which no source row is known keeps its place in a composite value.
 void take_target_row(const MergePlan *plan, const Datum *values, const bool *nulls, int64 moment, const int64 *moments,
                      FoldValue *leaves);
 

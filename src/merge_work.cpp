@@ -8,6 +8,10 @@
 // foreign key) is the fault of a key, whose rows are not at hand any more: the batch is rolled back and done again carefully,
 // smaller and with its rows held. Then keys are written in halves until the bad ones are found, and the rows of these one by
 // one, as they came.
+//
+// Whether rows may be rejected or not, a batch is also done carefully when a unique index refuses it: a value that goes from
+// one key to another is free only when the other is written. Keys that are refused are tried again as long as that gets any
+// of them in, so their order does not matter; what is left goes the way its rows went: one by one.
 #include "merge_work.hpp"
 
 #include "catalog.hpp"
@@ -50,13 +54,14 @@ private:
     MergeWriter writer() const;
     void count(const MergeWriter *writer);
     ErrorData *try_write(FoldKey **keys, int64 count);
-    void write_halves(FoldKey **keys, int64 count);
-    void write_rows(const FoldKey *key);
+    int64 write_halves(FoldKey **keys, int64 count);
+    void write_rows(FoldKey **keys, int64 count);
+    void write_carefully(FoldKey **keys, int64 count);
     void release(const FoldRow *row);
     static void take_context(void *argument);
 
     Job *job_;
-    bool careful_, precise_, found_bad_;
+    bool careful_, found_bad_;
     // the plan
     MergePlan *plan_;
     MergeStates *states_;
@@ -66,6 +71,7 @@ private:
     RunCounts *counts_;
     Fold *fold_;
     FoldInput *input_;
+    int64 held_; // rows
     // where it is, for error messages
     const SourceRow *row_;
     const MergeLeaf *leaf_;
@@ -111,6 +117,7 @@ void MergeWork::lock() {
 void MergeWork::begin(RunCounts *counts) {
     counts_ = counts;
     found_bad_ = false;
+    held_ = 0;
     fold_ = make_fold(plan_, job_->batch);
     input_ = make_fold_input(plan_);
 }
@@ -135,8 +142,13 @@ void MergeWork::hold(const SourceRow *row, FoldKey *key, FoldKey *alone) {
     initStringInfo(&place);
     job_->cursor->describe(row, &place);
     held->place = place.data;
+    held->arrival = held_++;
     held->row.number = row->number;
-    held->whole = datumCopy(row->columns[plan_->whole], false, -1);
+    if (row->hash)
+        held->row.hash =
+            static_cast<ContentHash *>(memcpy(palloc(sizeof(ContentHash)), row->hash, sizeof(ContentHash)));
+    if (plan_->whole >= 0)
+        held->whole = datumCopy(row->columns[plan_->whole], false, -1);
     held->alone = alone;
     if (key->last_row)
         key->last_row->next = held;
@@ -157,7 +169,7 @@ void MergeWork::fold(const SourceRow *row) {
         document = &value;
     }
     take_source_row(plan_, row, document, input_, &leaf_);
-    FoldKey *alone = careful_ && rejects() ? fold_alone(fold_, input_) : NULL;
+    FoldKey *alone = careful_ ? fold_alone(fold_, input_) : NULL;
     FoldKey *key = fold_row(fold_, input_);
     if (alone)
         hold(row, key, alone);
@@ -258,7 +270,6 @@ MergeWriter MergeWork::writer() const {
     writer.states = states_;
     writer.cache = cache_;
     writer.row = job_->row;
-    writer.in_order = precise_;
     return writer;
 }
 
@@ -266,6 +277,10 @@ void MergeWork::count(const MergeWriter *writer) {
     counts_->inserted += writer->counts.inserted;
     counts_->updated += writer->counts.updated;
     counts_->deleted += writer->counts.deleted;
+}
+
+static bool is_unique_error(const ErrorData *error) {
+    return error->sqlerrcode == ERRCODE_UNIQUE_VIOLATION || error->sqlerrcode == ERRCODE_EXCLUSION_VIOLATION;
 }
 
 // try_write writes keys in a subtransaction of their own; what is wrong with them is given back.
@@ -294,48 +309,82 @@ ErrorData *MergeWork::try_write(FoldKey **keys, int64 count) {
     MemoryContextSwitchTo(memory);
     CurrentResourceOwner = resources;
     cache_ = error ? make_writer_cache(job_->planned) : cache_;
-    if (error && (!is_document_error(error) || is_key_race(error, &plan_->key_index, 1)))
+    const bool goes_on = error && is_document_error(error) && !is_key_race(error, &plan_->key_index, 1);
+    if (error && !(goes_on && (rejects() || is_unique_error(error))))
         ReThrowError(error);
     if (!error)
         this->count(&writer);
     return error;
 }
 
-// write_rows writes the rows of a key one after the other, and refuses those that do not fit.
-void MergeWork::write_rows(const FoldKey *key) {
-    for (FoldRow *row = key->rows; row; row = row->next) {
+static int compare_arrivals(const void *left, const void *right) {
+    const FoldRow *a = *static_cast<FoldRow *const *>(left), *b = *static_cast<FoldRow *const *>(right);
+    return a->arrival < b->arrival ? -1 : a->arrival > b->arrival;
+}
+
+// rows_of lists the rows of keys as they came.
+static FoldRow **rows_of(FoldKey **keys, int64 count, int64 held, int64 *rows) {
+    FoldRow **list =
+        static_cast<FoldRow **>(MemoryContextAllocHuge(CurrentMemoryContext, sizeof(FoldRow *) * (held + 1)));
+    *rows = 0;
+    for (int64 i = 0; i < count; i++)
+        for (FoldRow *row = keys[i]->rows; row; row = row->next)
+            list[(*rows)++] = row;
+    qsort(list, *rows, sizeof(FoldRow *), compare_arrivals);
+    return list;
+}
+
+// write_rows writes the rows of keys one by one, as they came, and refuses those that do not fit.
+void MergeWork::write_rows(FoldKey **keys, int64 count) {
+    int64 rows;
+    FoldRow **list = rows_of(keys, count, held_, &rows);
+    for (int64 i = 0; i < rows; i++) {
+        const FoldRow *row = list[i];
         FoldKey *alone = row->alone;
-        const ErrorData *error = try_write(&alone, 1);
+        ErrorData *error = try_write(&alone, 1);
+        if (error && !rejects())
+            ReThrowError(error);
         if (error)
             refuse(&row->row, row->place, row->whole, error);
         else
             release(row);
     }
+    pfree(list);
 }
 
-void MergeWork::write_halves(FoldKey **keys, int64 count) {
+// write_halves writes what can be written of keys; the others come to stand first, and it tells how many there are.
+int64 MergeWork::write_halves(FoldKey **keys, int64 count) {
+    CHECK_FOR_INTERRUPTS();
     if (count == 0)
-        return;
+        return 0;
     if (!try_write(keys, count)) {
         for (int64 i = 0; i < count; i++)
             for (const FoldRow *row = keys[i]->rows; row; row = row->next)
                 release(row);
-        return;
+        return 0;
     }
     found_bad_ = true;
-    if (count == 1) {
-        write_rows(keys[0]);
-        return;
-    }
-    write_halves(keys, count / 2);
-    write_halves(keys + count / 2, count - count / 2);
+    if (count == 1)
+        return 1;
+    const int64 half = count / 2, left = write_halves(keys, half), more = write_halves(keys + half, count - half);
+    memmove(keys + left, keys + half, sizeof(FoldKey *) * more);
+    return left + more;
+}
+
+void MergeWork::write_carefully(FoldKey **keys, int64 count) {
+    int64 before;
+    do {
+        before = count;
+        count = write_halves(keys, count);
+    } while (count > 0 && count < before);
+    write_rows(keys, count);
 }
 
 void MergeWork::finish() {
     sort_fold(fold_);
-    if (careful_ && rejects()) {
+    if (careful_) {
         leaf_ = NULL;
-        write_halves(fold_->keys, fold_->count);
+        write_carefully(fold_->keys, fold_->count);
         return;
     }
     MergeWriter writer = this->writer();
@@ -345,27 +394,18 @@ void MergeWork::finish() {
 
 // ---- when a batch fails
 
-static bool is_unique_error(const ErrorData *error) {
-    return error->sqlerrcode == ERRCODE_UNIQUE_VIOLATION || error->sqlerrcode == ERRCODE_EXCLUSION_VIOLATION;
-}
-
 bool MergeWork::again(const ErrorData *error, bool last) {
     if (last || !plan_)
         return false;
     if (is_key_race(error, &plan_->key_index, 1))
         return true;
-    if (is_unique_error(error) && !precise_)
-        return precise_ = true;
-    if (rejects() && !careful_ && is_document_error(error))
-        return careful_ = true;
-    return false;
+    if (careful_ || !(is_unique_error(error) || (rejects() && is_document_error(error))))
+        return false;
+    return careful_ = true;
 }
 
 // committed: after a batch in which nothing had to be searched for, the next one is fast again.
-void MergeWork::committed() {
-    precise_ = false;
-    careful_ = job_->options.retry || (careful_ && found_bad_);
-}
+void MergeWork::committed() { careful_ = job_->options.retry || (careful_ && found_bad_); }
 
 Work *make_merge_work(Job *job) { return new (palloc0(sizeof(MergeWork))) MergeWork(job); }
 

@@ -64,7 +64,6 @@ static Writer *open_writer(const MergeWriter *merge) {
     targets[rows_target].key_index = merge->plan->key_index;
     targets[rows_target].written = merge->plan->written;
     WriterOptions options{};
-    options.in_order = merge->in_order;
     Writer *writer = writer_begin(targets, target_count, &options, merge->cache);
     if (merge->see)
         writer_watch(writer, merge->see, merge->seer);
@@ -108,9 +107,10 @@ static void know_nothing(KeyWriter *write) {
         write->known[i] = FoldValue{unknown_moment, 0, true};
 }
 
-// know_row takes what is known from the row that is there, or was there before a delete took it.
+// know_row takes what is known from the row that is there, or was there before a delete took it. A row that somebody put
+// there while its key waited is one of which nothing is remembered.
 static void know_row(KeyWriter *write, const Datum *values, const bool *nulls) {
-    if (write->state.exists) {
+    if (write->state.exists && !write->state.waits) {
         take_target_row(write->plan, values, nulls, unknown_moment, write->state.moments, write->known);
         return;
     }
@@ -119,29 +119,37 @@ static void know_row(KeyWriter *write, const Datum *values, const bool *nulls) {
     write->state.newest = Max(write->state.newest, write->newest_there);
 }
 
+// forget_unset drops from a row that was taken away what no source row set: there is no place any more that keeps it.
+static void forget_unset(KeyWriter *write) {
+    for (int i = 0; i < write->plan->leaf_count; i++)
+        write->known[i].is_null = write->known[i].is_null || write->known[i].moment == unknown_moment;
+}
+
 static void find_row(KeyWriter *write) {
     write->row = writer_row(write->writer, rows_target);
     fill_key(write, rows_target, &write->row);
     write->there = writer_find(write->writer, rows_target, &write->stored);
-    if (write->state.waits)
-        memcpy(write->known, write->state.waiting, sizeof(FoldValue) * write->plan->leaf_count);
-    else if (write->there)
+    if (write->there) {
         know_row(write, write->stored.values, write->stored.nulls);
-    else if (write->key->taken)
+    } else if (write->key->taken) {
         know_row(write, write->key->taken->values, write->key->taken->nulls);
-    else
+        forget_unset(write);
+    } else if (!write->state.waits) {
         write->state.newest = unknown_moment; // a row that was there was deleted by somebody
+    }
 }
 
-// lay_together lays what the batch folded over what is known.
+static bool lay_over(KeyWriter *write, int leaf, const FoldValue *given) {
+    return given->moment > write->state.deleted && lay_value(&write->plan->leaves[leaf], &write->known[leaf], given);
+}
+
+// lay_together lays what waited, and then what the batch folded, over what is known.
 static void lay_together(KeyWriter *write) {
     const MergePlan *plan = write->plan;
     (void)forget_deleted(plan, write->known, write->state.deleted);
     for (int i = 0; i < plan->leaf_count; i++) {
-        FoldValue given = write->key->values[i];
-        if (given.moment != unknown_moment && given.moment <= write->state.deleted)
-            given.moment = unknown_moment;
-        write->changed[i] = lay_value(&plan->leaves[i], &write->known[i], &given) || write->state.waits;
+        const bool waited = lay_over(write, i, &write->state.waiting[i]);
+        write->changed[i] = lay_over(write, i, &write->key->values[i]) || waited;
         write->state.moments[i] = write->known[i].moment;
     }
 }
@@ -164,8 +172,10 @@ static void fill_row(KeyWriter *write) {
         return;
     const int column = plan->newest - 1;
     bool is_null;
-    Datum value = moment_datum(plan->moments, write->state.newest, &is_null);
-    row->values[column] = coerce_value(const_cast<Coercion *>(&plan->newest_coercion), value, &is_null);
+    row->values[column] = moment_datum(plan->moments, write->state.newest, &is_null);
+    if (!is_null)
+        row->values[column] =
+            coerce_value(const_cast<Coercion *>(&plan->newest_coercion), row->values[column], &is_null);
     row->nulls[column] = is_null;
     row->absent[column] = write->there && write->state.newest <= write->newest_there;
 }
@@ -186,12 +196,11 @@ static bool has_news(const KeyWriter *write) {
 }
 
 static void write_row(KeyWriter *write) {
-    const bool was_waiting = write->state.waits;
     fill_row(write);
     write->state.waits = !write->there && !is_complete(write);
     if (write->state.waits)
         write->state.waiting = write->known;
-    else if (!write->there || was_waiting || has_news(write))
+    else if (!write->there || has_news(write))
         writer_put(write->writer, rows_target);
 }
 
@@ -227,8 +236,7 @@ static void bury_key(KeyWriter *write) {
         write->state.moments[i] = unknown_moment;
 }
 
-// write_key writes one key; false: it is new, and new ones are to come later.
-static bool write_key(KeyWriter *write, bool only_known) {
+static void write_key(KeyWriter *write) {
     MergeState *state = &write->state;
     find_state(write);
     know_nothing(write);
@@ -236,8 +244,6 @@ static bool write_key(KeyWriter *write, bool only_known) {
     state->deleted = Max(state->deleted, write->key->deleted);
     if (!state->exists || Max(state->newest, write->key->newest) > state->deleted)
         find_row(write);
-    if (only_known && !write->there)
-        return false;
     state->newest = Max(state->newest, write->key->newest);
     if (state->newest > state->deleted) {
         lay_together(write);
@@ -247,31 +253,18 @@ static bool write_key(KeyWriter *write, bool only_known) {
     }
     if (needs_times(write))
         write_state(write);
-    return true;
 }
 
-static bool write_in_memory(KeyWriter *write, FoldKey *key, bool only_known) {
+static void write_in_memory(KeyWriter *write, FoldKey *key) {
     write->merge->key = write->key = key;
     MemoryContext before = MemoryContextSwitchTo(write->merge->row);
     writer_begin_document(write->writer);
-    const bool done = write_key(write, only_known);
+    write_key(write);
+    write->merge->key = NULL; // what is written now is not this key alone
     MemoryContextSwitchTo(before);
     MemoryContextReset(write->merge->row);
     if (writer_wants_flush(write->writer))
         writer_flush(write->writer);
-    return done;
-}
-
-// write_keys writes all keys, where in_order says so those that are there first; what is left is put back into the list.
-static int64 write_keys(KeyWriter *write, FoldKey **keys, int64 count, bool only_known) {
-    int64 left = 0;
-    for (int64 i = 0; i < count; i++) {
-        CHECK_FOR_INTERRUPTS();
-        FoldKey *key = keys[i];
-        if (!write_in_memory(write, key, only_known))
-            keys[left++] = key;
-    }
-    return left;
 }
 
 void write_fold(MergeWriter *merge, FoldKey **keys, int64 count) {
@@ -286,10 +279,10 @@ void write_fold(MergeWriter *merge, FoldKey **keys, int64 count) {
     write.writer = open_writer(merge);
     write.known = static_cast<FoldValue *>(palloc(sizeof(FoldValue) * (merge->plan->leaf_count + 1)));
     write.changed = static_cast<bool *>(palloc(sizeof(bool) * (merge->plan->leaf_count + 1)));
-    if (merge->in_order)
-        count = write_keys(&write, keys, count, true);
-    (void)write_keys(&write, keys, count, false);
-    merge->key = NULL;
+    for (int64 i = 0; i < count; i++) {
+        CHECK_FOR_INTERRUPTS();
+        write_in_memory(&write, keys[i]);
+    }
     const WriterCounts written = writer_finish(write.writer);
     merge->counts.inserted += written.inserted;
     merge->counts.updated += written.updated;

@@ -14,7 +14,6 @@ struct MergeWriter {
     const MergeStates *states;
     WriterCache *cache;
     MemoryContext row; // reset for each key
-    bool in_order;     // rows that are there first, then new ones: values of unique columns may go from one to another
     void (*see)(void *seer, Oid relation, Datum row);
     void *seer;
     WriterCounts counts;
