@@ -95,7 +95,7 @@ static void append_column(StringInfo list, Form_pg_attribute column) {
                      format_type_extended(column->atttypid, column->atttypmod,
                                           FORMAT_TYPE_TYPEMOD_GIVEN | FORMAT_TYPE_FORCE_QUALIFY));
     if (OidIsValid(column->attcollation) && column->attcollation != get_typcollation(column->atttypid))
-        appendStringInfo(list, " COLLATE %s", generate_collation_name(column->attcollation));
+        appendStringInfo(list, " COLLATE %s", collation_name(column->attcollation));
 }
 
 static const char *quoted_list(List *names) {
@@ -209,6 +209,8 @@ static void create_merge(FunctionCallInfo fcinfo) {
     settle_target(&definition, &pipeline, source);
     pipeline.mapping = merge_definition_text(&definition);
     const MergePlan *plan = plan_merge(&definition, &slots, source, false);
+    if (plan->relation == pipeline.source)
+        argument_error("target", psprintf("%s is the source", relation_name(pipeline.source)), NULL);
     check_target_rights(plan);
     check_reading(plan, source);
     check_new_cursor(&pipeline, source);

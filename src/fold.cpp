@@ -215,7 +215,7 @@ static FoldKey *find_or_add(Fold *fold, const FoldInput *input) {
 }
 
 // decide finds out which of a row's values count, before anything changes: an error in between leaves the key as it was.
-static void decide(const MergePlan *plan, FoldKey *key, const FoldInput *input) {
+static void decide(const MergePlan *plan, FoldKey *key, FoldInput *input) {
     for (int i = 0; i < plan->leaf_count; i++) {
         FoldValue *given = &input->values[i];
         const FoldValue *known = &key->values[i];
@@ -224,21 +224,23 @@ static void decide(const MergePlan *plan, FoldKey *key, const FoldInput *input) 
         given->moment = input->moment;
         if (known->moment == unknown_moment)
             continue;
+        input->column = plan->leaves[i].name;
         if (plan->leaves[i].rule == Rule::Sum)
             given->value = add_values(&plan->leaves[i], known, given);
         else if (!wins(&plan->leaves[i], known, given))
             given->moment = unknown_moment;
     }
+    input->column = NULL;
 }
 
-static void lay_values(const MergePlan *plan, FoldKey *key, const FoldInput *input) {
+static void lay_values(const MergePlan *plan, FoldKey *key, FoldInput *input) {
     decide(plan, key, input);
     for (int i = 0; i < plan->leaf_count; i++)
         if (input->values[i].moment != unknown_moment)
             replace_value(&plan->leaves[i], &key->values[i], &input->values[i]);
 }
 
-static void lay_row(const Fold *fold, FoldKey *key, const FoldInput *input) {
+static void lay_row(const Fold *fold, FoldKey *key, FoldInput *input) {
     const MergePlan *plan = fold->plan;
     if (input->deletes) {
         if (input->moment > key->deleted) {
@@ -252,7 +254,7 @@ static void lay_row(const Fold *fold, FoldKey *key, const FoldInput *input) {
     key->newest = Max(key->newest, input->moment);
 }
 
-FoldKey *fold_row(Fold *fold, const FoldInput *input) {
+FoldKey *fold_row(Fold *fold, FoldInput *input) {
     FoldKey *key = find_or_add(fold, input);
     MemoryContext before = MemoryContextSwitchTo(fold->memory);
     lay_row(fold, key, input);
@@ -260,7 +262,7 @@ FoldKey *fold_row(Fold *fold, const FoldInput *input) {
     return key;
 }
 
-FoldKey *fold_alone(Fold *fold, const FoldInput *input) {
+FoldKey *fold_alone(Fold *fold, FoldInput *input) {
     FoldKey *key = new_key(fold, input);
     MemoryContext before = MemoryContextSwitchTo(fold->memory);
     lay_row(fold, key, input);

@@ -58,7 +58,8 @@ struct FoldInput {
     Datum *key;
     int64 moment;
     bool deletes;
-    FoldValue *values; // of leaves; moment says only whether something is known
+    FoldValue *values;  // of leaves; moment says only whether something is known
+    const char *column; // in hand, for error messages; or NULL
 };
 
 Fold *make_fold(const MergePlan *plan, MemoryContext parent);
@@ -66,9 +67,9 @@ Size fold_size(const Fold *fold); // bytes in use
 FoldInput *make_fold_input(const MergePlan *plan);
 
 // fold_row lays a row over what is known of its key.
-FoldKey *fold_row(Fold *fold, const FoldInput *input);
+FoldKey *fold_row(Fold *fold, FoldInput *input);
 // fold_alone folds a row by itself.
-FoldKey *fold_alone(Fold *fold, const FoldInput *input);
+FoldKey *fold_alone(Fold *fold, FoldInput *input);
 
 // lay_value lays one value over another by the leaf's rule; it tells whether anything changed.
 bool lay_value(const MergeLeaf *leaf, FoldValue *known, const FoldValue *given);

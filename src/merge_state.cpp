@@ -29,7 +29,7 @@ static const char *key_definition(Relation target, const MergePlan *plan, bool t
                          format_type_extended(column->atttypid, column->atttypmod,
                                               FORMAT_TYPE_TYPEMOD_GIVEN | FORMAT_TYPE_FORCE_QUALIFY));
         if (OidIsValid(column->attcollation) && column->attcollation != DEFAULT_COLLATION_OID)
-            appendStringInfo(&list, " COLLATE %s", generate_collation_name(column->attcollation));
+            appendStringInfo(&list, " COLLATE %s", collation_name(column->attcollation));
     }
     return list.data;
 }

@@ -74,7 +74,6 @@ private:
     int64 held_; // rows
     // where it is, for error messages
     const SourceRow *row_;
-    const MergeLeaf *leaf_;
 };
 
 // ---- planning
@@ -86,6 +85,14 @@ static void store_slots(const Pipeline *pipeline) {
     catalog_execute("UPDATE sluice.pipeline SET slots = $2 WHERE pipeline_id = $1::int", &parameters);
 }
 
+static List *copy_names(List *names) {
+    List *copy = NIL;
+    ListCell *cell;
+    foreach (cell, names)
+        copy = lappend(copy, pstrdup(static_cast<const char *>(lfirst(cell))));
+    return copy;
+}
+
 // plan: columns that are new get times of their own, behind those of the others.
 SourceColumns MergeWork::plan(Relation source) {
     plan_ = NULL;
@@ -94,7 +101,7 @@ SourceColumns MergeWork::plan(Relation source) {
     MergePlan *plan = plan_merge(read_merge_definition(pipeline->mapping), &slots, source, rejects());
     if (list_length(slots) != list_length(pipeline->slots)) {
         MemoryContext before = MemoryContextSwitchTo(job_->memory);
-        pipeline->slots = list_copy_deep(slots);
+        pipeline->slots = copy_names(slots);
         MemoryContextSwitchTo(before);
         store_slots(pipeline);
     }
@@ -127,9 +134,9 @@ void MergeWork::take_context(void *argument) {
     StringInfoData place;
     initStringInfo(&place);
     work->job_->cursor->describe(work->row_, &place);
-    if (work->leaf_)
+    if (work->input_->column)
         errcontext("merge into %s, source row with %s, column %s", relation_name(work->plan_->relation), place.data,
-                   work->leaf_->name);
+                   work->input_->column);
     else
         errcontext("merge into %s, source row with %s", relation_name(work->plan_->relation), place.data);
 }
@@ -168,7 +175,7 @@ void MergeWork::fold(const SourceRow *row) {
         value = read_document(&documents_, row->columns[plan_->document]);
         document = &value;
     }
-    take_source_row(plan_, row, document, input_, &leaf_);
+    take_source_row(plan_, row, document, input_);
     FoldKey *alone = careful_ ? fold_alone(fold_, input_) : NULL;
     FoldKey *key = fold_row(fold_, input_);
     if (alone)
@@ -210,7 +217,7 @@ bool MergeWork::fold_or_refuse(const SourceRow *row) {
 void MergeWork::take(const SourceRow *row) {
     ErrorContextCallback context{error_context_stack, take_context, this};
     row_ = row;
-    leaf_ = NULL;
+    input_->column = NULL;
     error_context_stack = &context;
     MemoryContextSwitchTo(job_->row);
     if (rejects())
@@ -241,7 +248,7 @@ const char *MergeWork::locate(const ErrorData *error) const {
     append_member(&json, "table",
                   error->table_name ? quote_qualified_identifier(error->schema_name, error->table_name)
                                     : relation_name(plan_->relation));
-    append_member(&json, "column", error->column_name ? error->column_name : leaf_ ? leaf_->name : NULL);
+    append_member(&json, "column", error->column_name ? error->column_name : input_->column);
     append_member(&json, "constraint", error->constraint_name);
     append_member(&json, "detail", error->detail);
     appendStringInfoChar(&json, '}');
@@ -383,7 +390,7 @@ void MergeWork::write_carefully(FoldKey **keys, int64 count) {
 void MergeWork::finish() {
     sort_fold(fold_);
     if (careful_) {
-        leaf_ = NULL;
+        input_->column = NULL;
         write_carefully(fold_->keys, fold_->count);
         return;
     }

@@ -46,7 +46,10 @@ const char *key_text(const MergePlan *plan, const FoldKey *key) {
 
 static void write_context(void *argument) {
     const MergeWriter *merge = static_cast<const MergeWriter *>(argument);
-    if (merge->key)
+    if (merge->key && merge->column)
+        errcontext("merge into %s, key %s, column %s", relation_name(merge->plan->relation),
+                   key_text(merge->plan, merge->key), merge->column);
+    else if (merge->key)
         errcontext("merge into %s, key %s", relation_name(merge->plan->relation), key_text(merge->plan, merge->key));
     else
         errcontext("merge into %s", relation_name(merge->plan->relation));
@@ -148,10 +151,12 @@ static void lay_together(KeyWriter *write) {
     const MergePlan *plan = write->plan;
     (void)forget_deleted(plan, write->known, write->state.deleted);
     for (int i = 0; i < plan->leaf_count; i++) {
+        write->merge->column = plan->leaves[i].name;
         const bool waited = lay_over(write, i, &write->state.waiting[i]);
         write->changed[i] = lay_over(write, i, &write->key->values[i]) || waited;
         write->state.moments[i] = write->known[i].moment;
     }
+    write->merge->column = NULL;
 }
 
 // ---- writing
@@ -270,6 +275,7 @@ static void write_in_memory(KeyWriter *write, FoldKey *key) {
 void write_fold(MergeWriter *merge, FoldKey **keys, int64 count) {
     KeyWriter write{};
     merge->key = NULL;
+    merge->column = NULL;
     merge->context = ErrorContextCallback{error_context_stack, write_context, merge};
     error_context_stack = &merge->context;
     if (merge->plan->deletes)

@@ -19,6 +19,7 @@ struct MergeWriter {
     WriterCounts counts;
     // where it is, for error messages
     const FoldKey *key;
+    const char *column; // whose values are being added up
     ErrorContextCallback context;
 };
 

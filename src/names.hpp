@@ -22,7 +22,8 @@ const char *nearest_of(const char *wanted, const char *const *candidates, int co
 // nearest_column_hint looks among the columns of a relation.
 const char *nearest_column_hint(Relation relation, const char *wanted);
 
-const char *relation_name(Oid relation); // schema.table, quoted where needed; "?" when it is gone
+const char *relation_name(Oid relation);   // schema.table, quoted where needed; "?" when it is gone
+const char *collation_name(Oid collation); // with its schema
 
 // A RelationReference is how the catalog remembers a relation: by name, and by oid as long as it stays in the database
 // where that oid was taken (`home`). Renames are followed by oid; dumps and restores by name.
