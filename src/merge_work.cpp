@@ -7,11 +7,9 @@
 // Where rows may be rejected, what does not fit as it is read is rejected by itself. What only writing shows (a check, a
 // foreign key) is the fault of a key, whose rows are not at hand any more: the batch is rolled back and done again carefully,
 // smaller and with its rows held. Then keys are written in halves until the bad ones are found, and the rows of these one by
-// one, as they came.
-//
-// Whether rows may be rejected or not, a batch is also done carefully when a unique index refuses it: a value that goes from
-// one key to another is free only when the other is written. Keys that are refused are tried again as long as that gets any
-// of them in, so their order does not matter; what is left goes the way its rows went: one by one.
+// one, as they came. Where none may be rejected that is done, too: to tell which row it is, and because a unique index may
+// have refused what is right: a value that goes from one key to another is free only when the other is written. So keys that
+// are refused are tried again as long as that gets any of them in, and what is left goes the way its rows went.
 #include "merge_work.hpp"
 
 #include "catalog.hpp"
@@ -51,9 +49,9 @@ private:
     bool fold_or_refuse(const SourceRow *row);
     void refuse(const SourceRow *row, const char *place, Datum whole, const ErrorData *error);
     const char *locate(const ErrorData *error) const;
-    MergeWriter writer() const;
+    MergeWriter writer(const char *place) const;
     void count(const MergeWriter *writer);
-    ErrorData *try_write(FoldKey **keys, int64 count);
+    ErrorData *try_write(FoldKey **keys, int64 count, const char *place);
     int64 write_halves(FoldKey **keys, int64 count);
     void write_rows(FoldKey **keys, int64 count);
     void write_carefully(FoldKey **keys, int64 count);
@@ -61,7 +59,7 @@ private:
     static void take_context(void *argument);
 
     Job *job_;
-    bool careful_, found_bad_;
+    bool careful_, found_bad_, writing_;
     // the plan
     MergePlan *plan_;
     MergeStates *states_;
@@ -123,7 +121,7 @@ void MergeWork::lock() {
 
 void MergeWork::begin(RunCounts *counts) {
     counts_ = counts;
-    found_bad_ = false;
+    found_bad_ = writing_ = false;
     held_ = 0;
     fold_ = make_fold(plan_, job_->batch);
     input_ = make_fold_input(plan_);
@@ -271,8 +269,9 @@ void MergeWork::release(const FoldRow *row) {
 
 // ---- writing
 
-MergeWriter MergeWork::writer() const {
+MergeWriter MergeWork::writer(const char *place) const {
     MergeWriter writer{};
+    writer.place = place;
     writer.plan = plan_;
     writer.states = states_;
     writer.cache = cache_;
@@ -286,16 +285,12 @@ void MergeWork::count(const MergeWriter *writer) {
     counts_->deleted += writer->counts.deleted;
 }
 
-static bool is_unique_error(const ErrorData *error) {
-    return error->sqlerrcode == ERRCODE_UNIQUE_VIOLATION || error->sqlerrcode == ERRCODE_EXCLUSION_VIOLATION;
-}
-
 // try_write writes keys in a subtransaction of their own; what is wrong with them is given back.
-ErrorData *MergeWork::try_write(FoldKey **keys, int64 count) {
+ErrorData *MergeWork::try_write(FoldKey **keys, int64 count, const char *place) {
     ResourceOwner resources = CurrentResourceOwner;
     MemoryContext memory = CurrentMemoryContext;
     ErrorData *volatile error = NULL;
-    MergeWriter writer = this->writer();
+    MergeWriter writer = this->writer(place);
     BeginInternalSubTransaction(NULL);
     MemoryContextSwitchTo(memory);
     PG_TRY();
@@ -316,8 +311,7 @@ ErrorData *MergeWork::try_write(FoldKey **keys, int64 count) {
     MemoryContextSwitchTo(memory);
     CurrentResourceOwner = resources;
     cache_ = error ? make_writer_cache(job_->planned) : cache_;
-    const bool goes_on = error && is_document_error(error) && !is_key_race(error, &plan_->key_index, 1);
-    if (error && !(goes_on && (rejects() || is_unique_error(error))))
+    if (error && (!is_document_error(error) || is_key_race(error, &plan_->key_index, 1)))
         ReThrowError(error);
     if (!error)
         this->count(&writer);
@@ -348,7 +342,7 @@ void MergeWork::write_rows(FoldKey **keys, int64 count) {
     for (int64 i = 0; i < rows; i++) {
         const FoldRow *row = list[i];
         FoldKey *alone = row->alone;
-        ErrorData *error = try_write(&alone, 1);
+        ErrorData *error = try_write(&alone, 1, row->place);
         if (error && !rejects())
             ReThrowError(error);
         if (error)
@@ -364,7 +358,7 @@ int64 MergeWork::write_halves(FoldKey **keys, int64 count) {
     CHECK_FOR_INTERRUPTS();
     if (count == 0)
         return 0;
-    if (!try_write(keys, count)) {
+    if (!try_write(keys, count, NULL)) {
         for (int64 i = 0; i < count; i++)
             for (const FoldRow *row = keys[i]->rows; row; row = row->next)
                 release(row);
@@ -389,12 +383,13 @@ void MergeWork::write_carefully(FoldKey **keys, int64 count) {
 
 void MergeWork::finish() {
     sort_fold(fold_);
+    writing_ = true;
     if (careful_) {
         input_->column = NULL;
         write_carefully(fold_->keys, fold_->count);
         return;
     }
-    MergeWriter writer = this->writer();
+    MergeWriter writer = this->writer(NULL);
     write_fold(&writer, fold_->keys, fold_->count);
     count(&writer);
 }
@@ -406,7 +401,7 @@ bool MergeWork::again(const ErrorData *error, bool last) {
         return false;
     if (is_key_race(error, &plan_->key_index, 1))
         return true;
-    if (careful_ || !(is_unique_error(error) || (rejects() && is_document_error(error))))
+    if (careful_ || !writing_ || !is_document_error(error))
         return false;
     return careful_ = true;
 }

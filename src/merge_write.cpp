@@ -21,6 +21,7 @@ struct KeyWriter {
     MergeWriter *merge;
     const MergePlan *plan;
     Writer *writer;
+    bool several; // keys
     // of the key in hand
     FoldKey *key;
     MergeState state, before;
@@ -46,13 +47,15 @@ const char *key_text(const MergePlan *plan, const FoldKey *key) {
 
 static void write_context(void *argument) {
     const MergeWriter *merge = static_cast<const MergeWriter *>(argument);
-    if (merge->key && merge->column)
-        errcontext("merge into %s, key %s, column %s", relation_name(merge->plan->relation),
-                   key_text(merge->plan, merge->key), merge->column);
-    else if (merge->key)
-        errcontext("merge into %s, key %s", relation_name(merge->plan->relation), key_text(merge->plan, merge->key));
-    else
-        errcontext("merge into %s", relation_name(merge->plan->relation));
+    StringInfoData text;
+    initStringInfo(&text);
+    if (merge->place)
+        appendStringInfo(&text, ", source row with %s", merge->place);
+    if (merge->key)
+        appendStringInfo(&text, ", key %s", key_text(merge->plan, merge->key));
+    if (merge->column)
+        appendStringInfo(&text, ", column %s", merge->column);
+    errcontext("merge into %s%s", relation_name(merge->plan->relation), text.data);
 }
 
 // ---- opening
@@ -265,7 +268,8 @@ static void write_in_memory(KeyWriter *write, FoldKey *key) {
     MemoryContext before = MemoryContextSwitchTo(write->merge->row);
     writer_begin_document(write->writer);
     write_key(write);
-    write->merge->key = NULL; // what is written now is not this key alone
+    if (write->several)
+        write->merge->key = NULL; // what is written now is not this key alone
     MemoryContextSwitchTo(before);
     MemoryContextReset(write->merge->row);
     if (writer_wants_flush(write->writer))
@@ -274,7 +278,7 @@ static void write_in_memory(KeyWriter *write, FoldKey *key) {
 
 void write_fold(MergeWriter *merge, FoldKey **keys, int64 count) {
     KeyWriter write{};
-    merge->key = NULL;
+    merge->key = count == 1 ? keys[0] : NULL;
     merge->column = NULL;
     merge->context = ErrorContextCallback{error_context_stack, write_context, merge};
     error_context_stack = &merge->context;
@@ -282,6 +286,7 @@ void write_fold(MergeWriter *merge, FoldKey **keys, int64 count) {
         merge->counts.deleted += delete_keys(merge->states, keys, count);
     write.merge = merge;
     write.plan = merge->plan;
+    write.several = count > 1;
     write.writer = open_writer(merge);
     write.known = static_cast<FoldValue *>(palloc(sizeof(FoldValue) * (merge->plan->leaf_count + 1)));
     write.changed = static_cast<bool *>(palloc(sizeof(bool) * (merge->plan->leaf_count + 1)));

@@ -20,6 +20,7 @@ struct MergeWriter {
     // where it is, for error messages
     const FoldKey *key;
     const char *column; // whose values are being added up
+    const char *place;  // of the only source row, or NULL
     ErrorContextCallback context;
 };
 
