@@ -66,6 +66,7 @@ check: setup
 	@test/check
 bench: setup
 	@test/bench/run
+	@test/bench/merge
 bench-plot:
 	@test/bench/plot test/bench/results.tsv test/bench/results.svg
 format:

@@ -36,6 +36,8 @@ public:
     virtual bool open(int64 rows) = 0;
     virtual bool read(SourceRow *row) = 0;
     virtual void close() = 0;
+    // is_steady tells whether a row stays as it is while the next steady_rows are read, and until close.
+    virtual bool is_steady() { return false; }
     // advance moves the position behind what was read; `all` when nothing was left unread, `last` when the run does no
     // other batch after this one. It tells whether another look may find more.
     virtual bool advance(bool all, bool last, int64 run) = 0;

@@ -12,7 +12,7 @@ Fold *make_fold(const MergePlan *plan, MemoryContext parent) {
     fold->plan = plan;
     fold->memory = AllocSetContextCreate(parent, "sluice fold", ALLOCSET_DEFAULT_SIZES);
     fold->size = 1024;
-    fold->buckets = static_cast<FoldKey **>(MemoryContextAllocZero(fold->memory, sizeof(FoldKey *) * fold->size));
+    fold->slots = static_cast<FoldSlot *>(MemoryContextAllocZero(fold->memory, sizeof(FoldSlot) * fold->size));
     return fold;
 }
 
@@ -88,15 +88,41 @@ static bool wins(const MergeLeaf *leaf, const FoldValue *known, const FoldValue 
     pg_unreachable();
 }
 
-// replace_value puts a copy, and gives back what was there.
+static bool is_plain(const MergeLeaf *leaf, Datum value) {
+    return leaf->length != -1 ||
+           !(VARATT_IS_EXTERNAL(DatumGetPointer(value)) || VARATT_IS_COMPRESSED(DatumGetPointer(value)));
+}
+
+static Size value_size(const MergeLeaf *leaf, Datum value) {
+    return leaf->length == -1 ? VARSIZE_ANY(DatumGetPointer(value)) : datumGetSize(value, false, leaf->length);
+}
+
+// put_value copies a value to where the one before was, if that has room, or to a place of its own.
+static Datum put_value(const MergeLeaf *leaf, Datum before, Datum value) {
+    if (leaf->by_value)
+        return value;
+    if (!is_plain(leaf, value)) {
+        const Datum whole = keep_value(value, false, leaf->length);
+        if (before)
+            pfree(DatumGetPointer(before));
+        return whole;
+    }
+    const Size size = value_size(leaf, value);
+    char *place = DatumGetPointer(before);
+    if (!place)
+        place = static_cast<char *>(palloc(size));
+    else if (value_size(leaf, before) < size)
+        place = static_cast<char *>(repalloc(place, size));
+    memcpy(place, DatumGetPointer(value), size);
+    return PointerGetDatum(place);
+}
+
+// replace_value puts a copy in the place of what was there. What is null or forgotten by now may have left a place, too.
 static void replace_value(const MergeLeaf *leaf, FoldValue *known, const FoldValue *given) {
-    const Datum old = known->value;
-    const bool owned = known->moment != unknown_moment && !known->is_null && !leaf->by_value;
-    *known = *given;
+    known->moment = given->moment;
+    known->is_null = given->is_null;
     if (!given->is_null)
-        known->value = keep_value(given->value, leaf->by_value, leaf->length);
-    if (owned)
-        pfree(DatumGetPointer(old));
+        known->value = put_value(leaf, known->value, given->value);
 }
 
 static Datum add_values(const MergeLeaf *leaf, const FoldValue *known, const FoldValue *given) {
@@ -122,7 +148,8 @@ bool forget_deleted(const MergePlan *plan, FoldValue *values, int64 deleted) {
     bool any = false;
     for (int i = 0; i < plan->leaf_count; i++)
         if (values[i].moment != unknown_moment && values[i].moment <= deleted) {
-            values[i] = FoldValue{unknown_moment, 0, true};
+            values[i].moment = unknown_moment;
+            values[i].is_null = true;
             any = true;
         }
     return any;
@@ -130,7 +157,7 @@ bool forget_deleted(const MergePlan *plan, FoldValue *values, int64 deleted) {
 
 // ---- keys
 
-static uint32 hash_key(const MergePlan *plan, const Datum *key) {
+uint32 fold_hash(const MergePlan *plan, const Datum *key) {
     uint32 hash = 0;
     for (int i = 0; i < plan->key_count; i++)
         hash = hash_combine(hash, DatumGetUInt32(FunctionCall1Coll(const_cast<FmgrInfo *>(&plan->key_hash[i]),
@@ -163,10 +190,10 @@ static int64 place_of(Oid type, Datum key) {
 
 static FoldKey *new_key(Fold *fold, const FoldInput *input) {
     const MergePlan *plan = fold->plan;
-    const Size values = sizeof(FoldValue) * plan->leaf_count;
-    const Size size = offsetof(FoldKey, values) + values + sizeof(Datum) * plan->key_count;
-    FoldKey *key = static_cast<FoldKey *>(MemoryContextAllocZero(fold->memory, size));
-    key->key = reinterpret_cast<Datum *>(reinterpret_cast<char *>(key->values) + values);
+    const Size head = offsetof(FoldKey, key) + sizeof(Datum) * plan->key_count;
+    FoldKey *key =
+        static_cast<FoldKey *>(MemoryContextAllocZero(fold->memory, head + sizeof(FoldValue) * plan->leaf_count));
+    key->values = reinterpret_cast<FoldValue *>(reinterpret_cast<char *>(key) + head);
     key->newest = key->deleted = unknown_moment;
     for (int i = 0; i < plan->leaf_count; i++)
         key->values[i].moment = unknown_moment;
@@ -178,12 +205,14 @@ static FoldKey *new_key(Fold *fold, const FoldInput *input) {
     return key;
 }
 
-static void link_key(Fold *fold, FoldKey *key) {
-    FoldKey **bucket = &fold->buckets[key->hash & (fold->size - 1)];
-    key->chain = *bucket;
-    *bucket = key;
+static void enter_slot(Fold *fold, FoldSlot slot) {
+    uint32 at = slot.hash & (fold->size - 1);
+    while (fold->slots[at].key)
+        at = (at + 1) & (fold->size - 1);
+    fold->slots[at] = slot;
 }
 
+// grow_fold sees to it that there is room for one more, and that half of the slots are free.
 static void grow_fold(Fold *fold) {
     if (fold->count == fold->room) {
         fold->room = fold->room ? fold->room * 2 : 1024;
@@ -191,28 +220,56 @@ static void grow_fold(Fold *fold) {
         fold->keys = static_cast<FoldKey **>(fold->keys ? repalloc_huge(fold->keys, size)
                                                         : MemoryContextAlloc(fold->memory, size));
     }
-    if (fold->count < fold->size)
+    if (fold->count < fold->size / 2)
         return;
-    pfree(fold->buckets);
+    FoldSlot *before = fold->slots;
+    const uint32 size = fold->size;
     fold->size *= 2;
-    fold->buckets = static_cast<FoldKey **>(
-        MemoryContextAllocExtended(fold->memory, sizeof(FoldKey *) * fold->size, MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO));
-    for (int64 i = 0; i < fold->count; i++)
-        link_key(fold, fold->keys[i]);
+    fold->slots = static_cast<FoldSlot *>(
+        MemoryContextAllocExtended(fold->memory, sizeof(FoldSlot) * fold->size, MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO));
+    for (uint32 i = 0; i < size; i++)
+        if (before[i].key)
+            enter_slot(fold, before[i]);
+    pfree(before);
 }
 
-static FoldKey *find_or_add(Fold *fold, const FoldInput *input) {
-    const uint32 hash = hash_key(fold->plan, input->key);
-    for (FoldKey *key = fold->buckets[hash & (fold->size - 1)]; key; key = key->chain)
-        if (key->hash == hash && is_same_key(fold->plan, key->key, input->key))
-            return key;
+static FoldKey *find_or_add(Fold *fold, const FoldInput *input, uint32 hash) {
+    uint32 at = hash & (fold->size - 1);
+    for (; fold->slots[at].key; at = (at + 1) & (fold->size - 1))
+        if (fold->slots[at].hash == hash && is_same_key(fold->plan, fold->slots[at].key->key, input->key))
+            return fold->slots[at].key;
     grow_fold(fold);
     FoldKey *key = new_key(fold, input);
-    key->hash = hash;
-    link_key(fold, key);
     fold->keys[fold->count++] = key;
+    enter_slot(fold, FoldSlot{key, hash});
     return key;
 }
+
+// ---- what is going to be looked at
+
+void expect_slot(const Fold *fold, uint32 hash) { __builtin_prefetch(&fold->slots[hash & (fold->size - 1)]); }
+
+static FoldKey *likely_key(const Fold *fold, uint32 hash) {
+    const FoldSlot *slot = &fold->slots[hash & (fold->size - 1)];
+    return slot->hash == hash ? slot->key : NULL;
+}
+
+void expect_key(const Fold *fold, uint32 hash) {
+    constexpr Size line = 64;
+    const char *key = reinterpret_cast<const char *>(likely_key(fold, hash));
+    const Size size = offsetof(FoldKey, key) + sizeof(FoldValue) * fold->plan->leaf_count;
+    for (Size at = 0; key && at < size && at < 8 * line; at += line)
+        __builtin_prefetch(key + at, 1);
+}
+
+void expect_values(const Fold *fold, uint32 hash) {
+    const FoldKey *key = likely_key(fold, hash);
+    for (int i = 0; key && i < fold->plan->leaf_count; i++)
+        if (!fold->plan->leaves[i].by_value && key->values[i].value)
+            __builtin_prefetch(DatumGetPointer(key->values[i].value), 1);
+}
+
+// ---- rows
 
 // decide finds out which of a row's values count, before anything changes: an error in between leaves the key as it was.
 static void decide(const MergePlan *plan, FoldKey *key, FoldInput *input) {
@@ -254,8 +311,8 @@ static void lay_row(const Fold *fold, FoldKey *key, FoldInput *input) {
     key->newest = Max(key->newest, input->moment);
 }
 
-FoldKey *fold_row(Fold *fold, FoldInput *input) {
-    FoldKey *key = find_or_add(fold, input);
+FoldKey *fold_row(Fold *fold, FoldInput *input, uint32 hash) {
+    FoldKey *key = find_or_add(fold, input, hash);
     MemoryContext before = MemoryContextSwitchTo(fold->memory);
     lay_row(fold, key, input);
     MemoryContextSwitchTo(before);

@@ -32,25 +32,28 @@ struct DeletedRow {
 };
 
 struct FoldKey {
-    FoldKey *chain;
+    FoldValue *values;
+    int64 newest;                     // of the rows that do not delete
+    int64 deleted;                    // of those that do
+    int64 place;                      // sorts like the first column of the key, where that is a number; else 0
+    FoldRow *rows, *last_row;         // where they are held
+    DeletedRow *taken;                // the row that was there, where a delete took it away
+    Datum key[FLEXIBLE_ARRAY_MEMBER]; // then the values
+};
+
+// A place in the table of keys: what is not the key is mostly told without looking at it.
+struct FoldSlot {
+    FoldKey *key; // NULL: free
     uint32 hash;
-    int64 place;              // sorts like the first column of the key, where that is a number; else 0
-    int64 newest;             // of the rows that do not delete
-    int64 deleted;            // of those that do
-    FoldRow *rows, *last_row; // where they are held
-    DeletedRow *taken;        // the row that was there, where a delete took it away
-    Datum *key;
-    FoldValue values[FLEXIBLE_ARRAY_MEMBER];
 };
 
 struct Fold {
     const MergePlan *plan;
     MemoryContext memory;
-    FoldKey **buckets;
+    FoldSlot *slots;
     uint32 size;
     FoldKey **keys; // in the order in which they came
-    int64 count, room;
-    Size bytes_of_values;
+    uint32 count, room;
 };
 
 // What a row says: its key, its moment, and its values as the target's types have them.
@@ -66,8 +69,15 @@ Fold *make_fold(const MergePlan *plan, MemoryContext parent);
 Size fold_size(const Fold *fold); // bytes in use
 FoldInput *make_fold_input(const MergePlan *plan);
 
-// fold_row lays a row over what is known of its key.
-FoldKey *fold_row(Fold *fold, FoldInput *input);
+// fold_row lays a row over what is known of its key; `hash` is that of the key.
+uint32 fold_hash(const MergePlan *plan, const Datum *key);
+FoldKey *fold_row(Fold *fold, FoldInput *input, uint32 hash);
+
+// Waiting for memory is most of the work when there are many keys: these ask for what fold_row is going to look at, in this
+// order, with other work in between.
+void expect_slot(const Fold *fold, uint32 hash);
+void expect_key(const Fold *fold, uint32 hash);
+void expect_values(const Fold *fold, uint32 hash);
 // fold_alone folds a row by itself.
 FoldKey *fold_alone(Fold *fold, FoldInput *input);
 

@@ -189,6 +189,7 @@ LeafProbe *leaf_probe(Writer *writer, Keyed *keyed, ResultRelInfo *leaf) {
         MakeSingleTupleTableSlot(CreateTupleDescCopyConstr(RelationGetDescr(leaf->ri_RelationDesc)), &TTSOpsHeapTuple);
     probe->next = keyed->probes;
     (void)partition_to_root_map(leaf); // made here, where it stays
+    probe->empty = RelationGetNumberOfBlocks(leaf->ri_RelationDesc) == 0;
     MemoryContextSwitchTo(before);
     return keyed->last = keyed->probes = probe;
 }
@@ -306,6 +307,8 @@ static bool probe_table(Writer *writer, Target *target, KeyedRow *row) {
     bool buffered;
     row->leaf = choose_leaf(writer, target, &buffered);
     LeafProbe *probe = leaf_probe(writer, keyed, row->leaf);
+    if (writer->once && probe->empty)
+        return false; // nor has this writer put the key there: it is asked for once
     if (!writer->snapshot)
         writer->snapshot = RegisterSnapshot(GetLatestSnapshot());
     // what the access method keeps with its scan (the dead entries that it met ...) it takes from the current context

@@ -14,6 +14,7 @@ struct LeafProbe {
     ScanKeyData *keys;
     TupleTableSlot *found; // the row as it lies there
     TupleTableSlot *fresh; // the row as it shall be
+    bool empty;            // there were no rows when it was first asked
 };
 
 struct Keyed {

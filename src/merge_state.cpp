@@ -40,7 +40,7 @@ void create_merge_states(int32 pipeline, const char *name, Relation target, cons
     const char *table = merge_states_name(pipeline);
     catalog_execute(
         psprintf("CREATE TABLE %s (%s, sluice_times bytea NOT NULL, sluice_waiting text[], PRIMARY KEY (%s)) "
-                 "WITH (fillfactor = 80)",
+                 "WITH (fillfactor = 50)",
                  table, key_definition(target, plan, true), key_definition(target, plan, false)),
         &none);
     catalog_execute(

@@ -36,6 +36,7 @@ public:
     bool is_full() override { return fold_size(fold_) > static_cast<Size>(fold_memory) * 1024; }
     void begin(RunCounts *counts) override;
     void take(const SourceRow *row) override;
+    void let_go() override { take_queued(static_cast<int>(next_ - first_)); }
     void finish() override;
     bool again(const ErrorData *error, bool last) override;
     void committed() override;
@@ -44,6 +45,9 @@ private:
     static constexpr int careful_batch_size = 10000;
 
     bool rejects() const { return rejects_rows(job_); }
+    bool may_queue() const;
+    void queue(const SourceRow *row);
+    void take_queued(int count);
     void fold(const SourceRow *row);
     void hold(const SourceRow *row, FoldKey *key, FoldKey *alone);
     bool fold_or_refuse(const SourceRow *row);
@@ -70,6 +74,12 @@ private:
     Fold *fold_;
     FoldInput *input_;
     int64 held_; // rows
+    // rows that wait until the memory of their keys is there
+    static constexpr int queue_length = steady_rows;
+    bool queues_;
+    SourceRow queued_[queue_length];
+    uint32 hashes_[queue_length];
+    int64 first_, next_; // numbers of the rows in it
     // where it is, for error messages
     const SourceRow *row_;
 };
@@ -125,6 +135,13 @@ void MergeWork::begin(RunCounts *counts) {
     held_ = 0;
     fold_ = make_fold(plan_, job_->batch);
     input_ = make_fold_input(plan_);
+    queues_ = may_queue();
+    first_ = next_ = 0;
+}
+
+// may_queue: only rows of which every part is there as it is wanted.
+bool MergeWork::may_queue() const {
+    return job_->cursor->is_steady() && !careful_ && !rejects() && !plan_->converts && plan_->document < 0;
 }
 
 void MergeWork::take_context(void *argument) {
@@ -175,7 +192,7 @@ void MergeWork::fold(const SourceRow *row) {
     }
     take_source_row(plan_, row, document, input_);
     FoldKey *alone = careful_ ? fold_alone(fold_, input_) : NULL;
-    FoldKey *key = fold_row(fold_, input_);
+    FoldKey *key = fold_row(fold_, input_, fold_hash(plan_, input_->key));
     if (alone)
         hold(row, key, alone);
 }
@@ -212,7 +229,49 @@ bool MergeWork::fold_or_refuse(const SourceRow *row) {
     return false;
 }
 
+// take_queued folds the rows that came first.
+void MergeWork::take_queued(int count) {
+    ErrorContextCallback context{error_context_stack, take_context, this};
+    error_context_stack = &context;
+    MemoryContextSwitchTo(job_->row);
+    for (; count > 0; count--, first_++) {
+        row_ = &queued_[first_ % queue_length];
+        take_source_row(plan_, row_, NULL, input_);
+        (void)fold_row(fold_, input_, hashes_[first_ % queue_length]);
+    }
+    MemoryContextSwitchTo(job_->batch);
+    MemoryContextReset(job_->row);
+    error_context_stack = context.previous;
+}
+
+static bool has_key(const MergePlan *plan, const SourceRow *row) {
+    for (int i = 0; i < plan->key_count; i++)
+        if (row->nulls[i])
+            return false;
+    return true;
+}
+
+// queue puts a row behind those that wait. While it waits its slot, its key and its values are asked for, one after the other.
+void MergeWork::queue(const SourceRow *row) {
+    if (next_ - first_ == queue_length)
+        take_queued(1);
+    const int at = next_ % queue_length;
+    queued_[at] = *row;
+    hashes_[at] = has_key(plan_, row) ? fold_hash(plan_, row->columns) : 0; // without a key it is refused
+    expect_slot(fold_, hashes_[at]);
+    constexpr int key_later = 5, values_later = 10;
+    if (next_ - first_ >= key_later)
+        expect_key(fold_, hashes_[(next_ - key_later) % queue_length]);
+    if (next_ - first_ >= values_later)
+        expect_values(fold_, hashes_[(next_ - values_later) % queue_length]);
+    next_++;
+}
+
 void MergeWork::take(const SourceRow *row) {
+    if (queues_) {
+        queue(row);
+        return;
+    }
     ErrorContextCallback context{error_context_stack, take_context, this};
     row_ = row;
     input_->column = NULL;

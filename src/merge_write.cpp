@@ -70,6 +70,7 @@ static Writer *open_writer(const MergeWriter *merge) {
     targets[rows_target].key_index = merge->plan->key_index;
     targets[rows_target].written = merge->plan->written;
     WriterOptions options{};
+    options.once = true;
     Writer *writer = writer_begin(targets, target_count, &options, merge->cache);
     if (merge->see)
         writer_watch(writer, merge->see, merge->seer);

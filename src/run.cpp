@@ -134,6 +134,8 @@ static int64 read_rows(Run *run, int64 limit, RunCounts *counts, bool *all) {
                 run->work->begin(counts);
             run->work->take(&row);
         }
+        if (rows > 0)
+            run->work->let_go();
         run->cursor->close();
     }
     return rows;

@@ -190,6 +190,7 @@ public:
     bool open(int64 rows) override;
     bool read(SourceRow *row) override;
     void close() override { close_reader(reader_); }
+    bool is_steady() override { return true; }
     bool advance(bool all, bool last, int64 run) override;
     void store(int64 rows) override;
     void describe(const SourceRow *row, StringInfo to) override {

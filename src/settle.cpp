@@ -231,7 +231,13 @@ void settle_keyed(Writer *writer) {
 }
 
 bool keeps_much(const Writer *writer) {
-    return writer->has_keys && (writer->in_order || MemoryContextMemAllocated(writer->keyed_memory, true) > most_kept);
+    constexpr int most_once = 4096; // of one target: what stays in the processor's cache
+    if (!writer->has_keys)
+        return false;
+    for (int i = 0; writer->once && i < writer->count; i++)
+        if (writer->targets[i].keyed && writer->targets[i].keyed->row_count >= most_once)
+            return true;
+    return writer->in_order || MemoryContextMemAllocated(writer->keyed_memory, true) > most_kept;
 }
 
 void close_keyed(Writer *writer) {

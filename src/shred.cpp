@@ -428,7 +428,7 @@ void begin_shredding(Shredder *shredder) {
     WriterTarget *targets = static_cast<WriterTarget *>(palloc(sizeof(WriterTarget) * plan->table_count));
     for (int i = 0; i < plan->table_count; i++)
         targets[i] = writer_target(&plan->tables[i]);
-    const WriterOptions options{plan->interferes, shredder->undoable, shredder->late, shredder->in_order};
+    const WriterOptions options{plan->interferes, shredder->undoable, shredder->late, shredder->in_order, false};
     shredder->writer = writer_begin(targets, plan->table_count, &options, shredder->cache);
     writer_watch(shredder->writer, shredder->see, shredder->seer);
     shredder->row = NULL;

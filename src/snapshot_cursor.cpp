@@ -41,6 +41,7 @@ public:
     bool open(int64 rows) override { return stamps_open(stamps_, &next_, rows); }
     bool read(SourceRow *row) override { return stamps_read(stamps_, row); }
     void close() override { stamps_close(stamps_); }
+    bool is_steady() override { return true; }
     bool advance(bool all, bool last, int64 run) override;
     void store(int64 rows) override;
     void describe(const SourceRow *, StringInfo to) override { describe_stamp(stamps_, to); }

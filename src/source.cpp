@@ -52,9 +52,13 @@ char *column_list(const SourceColumns *columns) {
 
 SourceReader *make_reader(const SourceColumns *columns) {
     SourceReader *reader = static_cast<SourceReader *>(palloc0(sizeof(SourceReader)));
+    constexpr int extra = 8; // for what the cursor likes; see read_tuple
     reader->columns = columns->count;
-    reader->values = static_cast<Datum *>(palloc0(sizeof(Datum) * (columns->count + 1)));
-    reader->nulls = static_cast<bool *>(palloc0(sizeof(bool) * (columns->count + 1)));
+    reader->memory = CurrentMemoryContext;
+    reader->wanted = steady_rows;
+    reader->room = columns->count + 2 + extra;
+    reader->values = static_cast<Datum *>(palloc0(sizeof(Datum) * reader->room));
+    reader->nulls = static_cast<bool *>(palloc0(sizeof(bool) * reader->room));
     return reader;
 }
 
@@ -101,6 +105,7 @@ void open_reader(SourceReader *reader, Datum *parameters) {
         AtEOXact_GUC(true, settings);
     reader->planned = true;
     reader->next = reader->fetched = 0;
+    reader->ended = false;
     reader->rows = NULL;
 }
 
@@ -111,30 +116,141 @@ uint64 fetch_rows(SourceReader *reader) {
     SPI_cursor_fetch(reader->portal, true, rows_in_memory);
     MemoryContextSwitchTo(memory);
     reader->rows = SPI_tuptable;
+    reader->row_values = NULL;
     reader->next = 0;
     reader->fetched = SPI_processed;
     return reader->fetched;
 }
 
 void read_tuple(SourceReader *reader, HeapTuple tuple, TupleDesc columns, SourceRow *row) {
-    row->order = heap_getattr(tuple, 1, columns, &row->order_is_null);
-    row->document = heap_getattr(tuple, 2, columns, &row->document_is_null);
-    row->columns = reader->values;
-    row->nulls = reader->nulls;
-    for (int i = 0; i < reader->columns; i++)
-        reader->values[i] = heap_getattr(tuple, i + 3, columns, &reader->nulls[i]);
+    if (columns->natts <= reader->room)
+        heap_deform_tuple(tuple, columns, reader->values, reader->nulls);
+    else
+        for (int i = 0; i < reader->columns + 2; i++)
+            reader->values[i] = heap_getattr(tuple, i + 1, columns, &reader->nulls[i]);
+    row->order = reader->values[0];
+    row->order_is_null = reader->nulls[0];
+    row->document = reader->values[1];
+    row->document_is_null = reader->nulls[1];
+    row->columns = reader->values + 2;
+    row->nulls = reader->nulls + 2;
+}
+
+// ---- rows as values
+
+// A RowReceiver takes rows from the executor.
+struct RowReceiver {
+    DestReceiver receiver; // first
+    RowBatch *batch;
+};
+
+static Datum copy_value(RowBatch *batch, Form_pg_attribute column, Datum value) {
+    if (column->attbyval)
+        return value;
+    const Size size = datumGetSize(value, false, column->attlen);
+    batch->bytes += size;
+    char *copy = static_cast<char *>(palloc(size));
+    memcpy(copy, DatumGetPointer(value), size);
+    return PointerGetDatum(copy);
+}
+
+// receive_row copies a row; an expanded value is flattened, which its copy could not be.
+static bool receive_row(TupleTableSlot *slot, DestReceiver *self) {
+    RowBatch *batch = reinterpret_cast<RowReceiver *>(self)->batch;
+    TupleDesc columns = slot->tts_tupleDescriptor;
+    slot_getallattrs(slot);
+    Datum *values = &batch->values[batch->count * columns->natts];
+    bool *nulls = &batch->nulls[batch->count * columns->natts];
+    MemoryContext before = MemoryContextSwitchTo(batch->memory);
+    for (int i = 0; i < columns->natts; i++) {
+        Form_pg_attribute column = TupleDescAttr(columns, i);
+        nulls[i] = slot->tts_isnull[i];
+        if (nulls[i])
+            values[i] = 0;
+        else if (column->attlen == -1 && VARATT_IS_EXTERNAL_EXPANDED(DatumGetPointer(slot->tts_values[i])))
+            values[i] = datumCopy(slot->tts_values[i], false, -1);
+        else
+            values[i] = copy_value(batch, column, slot->tts_values[i]);
+    }
+    MemoryContextSwitchTo(before);
+    batch->count++;
+    return true;
+}
+
+static void ignore_startup(DestReceiver *, int, TupleDesc) {}
+static void ignore_receiver(DestReceiver *) {}
+
+static RowReceiver make_receiver(RowBatch *batch) {
+    RowReceiver receiver{};
+    receiver.receiver.receiveSlot = receive_row;
+    receiver.receiver.rStartup = ignore_startup;
+    receiver.receiver.rShutdown = ignore_receiver;
+    receiver.receiver.rDestroy = ignore_receiver;
+    receiver.receiver.mydest = DestNone;
+    receiver.batch = batch;
+    return receiver;
+}
+
+static void prepare_batch(SourceReader *reader, RowBatch *batch) {
+    const int columns = reader->portal->tupDesc->natts;
+    if (!batch->memory) {
+        MemoryContext before = MemoryContextSwitchTo(reader->memory);
+        batch->memory = AllocSetContextCreate(reader->memory, "sluice source rows", ALLOCSET_DEFAULT_SIZES);
+        batch->values = static_cast<Datum *>(palloc(sizeof(Datum) * columns * rows_in_memory));
+        batch->nulls = static_cast<bool *>(palloc(sizeof(bool) * columns * rows_in_memory));
+        MemoryContextSwitchTo(before);
+    }
+    MemoryContextReset(batch->memory);
+    batch->count = 0;
+    batch->bytes = 0;
+}
+
+// fetch_batch gets the next rows as values. Long rows come in smaller numbers.
+static int fetch_batch(SourceReader *reader) {
+    constexpr Size much = 1024 * 1024;
+    reader->batch = 1 - reader->batch;
+    RowBatch *batch = &reader->batches[reader->batch];
+    prepare_batch(reader, batch);
+    RowReceiver receiver = make_receiver(batch);
+    MemoryContext memory = CurrentMemoryContext;
+    (void)PortalRunFetch(reader->portal, FETCH_FORWARD, reader->wanted, &receiver.receiver);
+    MemoryContextSwitchTo(memory);
+    reader->ended = batch->count < reader->wanted;
+    if (batch->bytes > much)
+        reader->wanted = Max(reader->wanted / 2, steady_rows);
+    else
+        reader->wanted = Min(reader->wanted * 2, rows_in_memory);
+    reader->next = 0;
+    reader->fetched = batch->count;
+    if (batch->count == 0)
+        reader->batch = 1 - reader->batch; // the last rows stay
+    return batch->count;
 }
 
 bool read_row(SourceReader *reader, SourceRow *row) {
-    if (reader->next == reader->fetched && fetch_rows(reader) == 0)
+    if (reader->next == reader->fetched && (reader->ended || fetch_batch(reader) == 0))
         return false;
-    read_tuple(reader, reader->rows->vals[reader->next++], reader->rows->tupdesc, row);
+    const RowBatch *batch = &reader->batches[reader->batch];
+    const Size at = reader->next++ * reader->portal->tupDesc->natts;
+    Datum *values = &batch->values[at];
+    bool *nulls = &batch->nulls[at];
+    row->order = values[0];
+    row->order_is_null = nulls[0];
+    row->document = values[1];
+    row->document_is_null = nulls[1];
+    row->columns = values + 2;
+    row->nulls = nulls + 2;
+    reader->row_values = values;
+    reader->row_nulls = nulls;
     return true;
 }
 
 Datum read_extra(SourceReader *reader, int number, bool *is_null) {
-    return heap_getattr(reader->rows->vals[reader->next - 1], reader->columns + 3 + number, reader->rows->tupdesc,
-                        is_null);
+    const int at = reader->columns + 2 + number;
+    if (!reader->row_values)
+        return heap_getattr(reader->rows->vals[reader->next - 1], at + 1, reader->rows->tupdesc, is_null);
+    *is_null = reader->row_nulls[at];
+    return reader->row_values[at];
 }
 
 void close_reader(SourceReader *reader) {

@@ -1,4 +1,7 @@
 // The source reader: rows of a source by a statement of the cursor's, a few hundred in memory at a time.
+//
+// Rows that are read one by one come from the executor as values, which are copied but never made into tuples. They stay as they
+// are while the next steady_rows are read.
 #pragma once
 
 #include "postgres.hpp"
@@ -21,16 +24,36 @@ struct SourceColumns {
 SourceColumns document_columns(Relation source, const char *document, const AttrNumber *numbers, int count);
 SourceColumns row_columns(const char *content, const char *const *expressions, int count);
 
+constexpr int rows_in_memory = 256;
+constexpr int steady_rows = 16; // the least that one fetch brings, but for the last one
+
+// Values of rows that were fetched at once.
+struct RowBatch {
+    MemoryContext memory; // of what is not in the arrays
+    Datum *values;        // row by row
+    bool *nulls;
+    int count;
+    Size bytes;
+};
+
 struct SourceReader {
     SPIPlanPtr plan; // kept over the batches of a run
     Portal portal;
     SPITupleTable *rows;
     uint64 next, fetched; // within the rows fetched last
     bool indexed, planned;
-    bool steady; // it reads by the active snapshot, not by a newer one
-    int columns; // of others
-    Datum *values;
+    bool steady;   // it reads by the active snapshot, not by a newer one
+    int columns;   // of others
+    Datum *values; // of one tuple: the order value, the document, the others, and what the cursor likes
     bool *nulls;
+    int room; // in them
+    MemoryContext memory;
+    RowBatch batches[2]; // the rows fetched last, and those before
+    int batch;           // the one in use
+    int wanted;          // rows to fetch next: fewer where rows are long
+    bool ended;          // there are no more: another fetch would take away rows that must stay
+    const bool *row_nulls;
+    const Datum *row_values; // of the row read last, NULL: it is a tuple
     MemoryContextCallback cleanup;
 };
 
@@ -51,7 +74,6 @@ bool read_row(SourceReader *reader, SourceRow *row); // the row is valid until t
 Datum read_extra(SourceReader *reader, int number,
                  bool *is_null); // of that row, what stands behind column_list, from 0
 // fetch_rows gets the next rows into reader->rows, at most rows_in_memory, all at once; read_tuple takes one apart.
-constexpr int rows_in_memory = 256;
 uint64 fetch_rows(SourceReader *reader);
 void read_tuple(SourceReader *reader, HeapTuple tuple, TupleDesc columns, SourceRow *row);
 void close_reader(SourceReader *reader);

@@ -39,6 +39,7 @@ public:
     // begin is called when there is a first row; counts are those of the run, to add to.
     virtual void begin(RunCounts *counts) = 0;
     virtual void take(const SourceRow *row) = 0;
+    virtual void let_go() {} // the rows that were taken go away, where the cursor is steady
     virtual void finish() = 0;
     // again tells whether a batch that failed with this error may be done again, and what to do otherwise then; `last`: it
     // was tried often enough.

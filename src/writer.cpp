@@ -286,6 +286,7 @@ Writer *writer_begin(const WriterTarget *wanted, int count, const WriterOptions 
     writer->undoable = options->undoable;
     writer->may_be_late = options->late;
     writer->in_order = options->in_order;
+    writer->once = options->once;
     writer->flushing_document = -1;
     writer->resources = CurrentResourceOwner;
     writer->targets = static_cast<Target *>(palloc0(sizeof(Target) * count));

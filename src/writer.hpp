@@ -59,8 +59,9 @@ WriterCache *make_writer_cache(MemoryContext memory);
 // `undoable`: documents may have to be forgotten, see below.
 // `late`: keys may be looked up when all rows are put, and their errors come then, naming no document. `in_order`: the rows of
 // a key are written before the next document is put, so that a value of a unique index may go from one row to another.
+// `once`: writer_find asks for each key once, and what it is to write need not wait long.
 struct WriterOptions {
-    bool interferes, undoable, late, in_order;
+    bool interferes, undoable, late, in_order, once;
 };
 Writer *writer_begin(const WriterTarget *targets, int count, const WriterOptions *options, WriterCache *cache);
 

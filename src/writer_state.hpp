@@ -154,7 +154,7 @@ struct Writer {
     WriterCache *cache;
     ResourceOwner resources;
     bool undoable; // documents may be forgotten: see writer_forget_document
-    bool has_keys, may_be_late, in_order;
+    bool has_keys, may_be_late, in_order, once;
     void (*see)(void *seer, Oid relation, Datum row);
     void *seer;
     WriterCounts counts, aside; // of targets that are not counted
