@@ -485,7 +485,7 @@ static void wait_for_update(Writer *writer, Target *target, KeyedRow *row, Memor
     slot->tts_tableOid = RelationGetRelid(leaf->ri_RelationDesc);
     if (RelationGetDescr(leaf->ri_RelationDesc)->constr)
         ExecConstraints(leaf, slot, writer->estate);
-    show_slot(writer, slot);
+    show_slot(writer, target, slot);
     MemoryContext before = MemoryContextSwitchTo(writer->keyed_memory);
     row->pending = ExecCopySlotHeapTuple(slot);
     row->changed = true;

@@ -33,7 +33,8 @@ public:
     SourceColumns plan(Relation source) override;
     void lock() override;
     int64 batch_size() override { return careful_ ? careful_batch_size : 0; }
-    bool is_full() override { return fold_size(fold_) > static_cast<Size>(fold_memory) * 1024; }
+    bool is_full() override { return fold_size(fold_) > memory_limit(); }
+    int64 room(int64 rows) override;
     void begin(RunCounts *counts) override;
     void take(const SourceRow *row) override;
     void let_go() override { take_queued(static_cast<int>(next_ - first_)); }
@@ -44,6 +45,7 @@ public:
 private:
     static constexpr int careful_batch_size = 10000;
 
+    static Size memory_limit() { return static_cast<Size>(fold_memory) * 1024; }
     bool rejects() const { return rejects_rows(job_); }
     bool may_queue() const;
     void queue(const SourceRow *row);
@@ -128,6 +130,15 @@ void MergeWork::lock() {
 }
 
 // ---- reading
+
+// room looks at what the rows so far took; the first ones are few, for they may be long.
+int64 MergeWork::room(int64 rows) {
+    constexpr int64 first_rows = 1000, fewest = 100;
+    if (rows == 0)
+        return first_rows;
+    const Size used = fold_size(fold_), left = memory_limit() > used ? memory_limit() - used : 0;
+    return Min(Max(static_cast<int64>(left / (used / rows + 1)), fewest), most_at_once);
+}
 
 void MergeWork::begin(RunCounts *counts) {
     counts_ = counts;
@@ -335,6 +346,8 @@ MergeWriter MergeWork::writer(const char *place) const {
     writer.states = states_;
     writer.cache = cache_;
     writer.row = job_->row;
+    writer.see = job_->see;
+    writer.seer = job_->seer;
     return writer;
 }
 

@@ -1,6 +1,6 @@
-// sluice.preview: what the next source rows would become. The rows are really written, each document by itself, in a
-// subtransaction that is rolled back whatever happens: so constraints, triggers and keys have their say, and nothing stays but
-// gaps in sequences.
+// sluice.preview: what the next source rows would become. The rows are really written, each document by itself, rows of other
+// kinds together, in a subtransaction that is rolled back whatever happens: so constraints, triggers and keys have their say,
+// and nothing stays but gaps in sequences.
 #include "postgres.hpp"
 
 #include "chunk.hpp"
@@ -9,6 +9,7 @@
 #include "names.hpp"
 #include "pipeline.hpp"
 #include "rights.hpp"
+#include "work.hpp"
 
 namespace sluice {
 
@@ -19,7 +20,7 @@ struct SeenRow {
 };
 
 struct Preview {
-    const Pipeline *pipeline;
+    Pipeline *pipeline;
     MemoryContext memory;
     Tuplestorestate *result;
     TupleDesc columns;
@@ -104,14 +105,9 @@ static void open_loader(Preview *preview, Relation source, ShredPlan *plan, Curs
     open_chunks(loader);
 }
 
-static void show_rows(Preview *preview, int64 count) {
+// show_documents shows what each of the next documents becomes by itself.
+static void show_documents(Preview *preview, Cursor *cursor, Relation source, int64 count) {
     const Pipeline *pipeline = preview->pipeline;
-    if (strcmp(pipeline->kind, "shred") != 0)
-        ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-                        errmsg("pipelines of kind \"%s\" have no preview", pipeline->kind)));
-    Cursor *cursor = make_cursor(pipeline, CurrentMemoryContext);
-    (void)enter_owner(pipeline, true); // until the subtransaction is rolled back
-    Relation source = relation_open(pipeline_source(pipeline), AccessShareLock);
     cursor->check(source);
     ShredPlan *plan = plan_shred(read_mapping(pipeline->mapping, strlen(pipeline->mapping)), source,
                                  strcmp(pipeline->unknown, "reject") == 0);
@@ -128,9 +124,83 @@ static void show_rows(Preview *preview, int64 count) {
             show_row(preview, cursor, &row);
         cursor->close();
     }
-    cursor->end();
     PopActiveSnapshot();
+}
+
+// ---- kinds in which many source rows make one row of the target
+
+// work_rows does a batch of so many rows as a run does it.
+static void work_rows(Job *job, Relation source, int64 count) {
+    Cursor *cursor = job->cursor;
+    Work *work = make_work(job);
+    RunCounts counts{};
+    cursor->check(source);
+    const SourceColumns columns = work->plan(source);
+    cursor->prepare(source, &columns);
+    work->lock();
+    const bool any = cursor->look();
+    PushActiveSnapshot(GetTransactionSnapshot());
+    int64 rows = 0;
+    for (bool open = any && cursor->open(count); open; open = rows < count && cursor->open(count - rows)) {
+        SourceRow row{};
+        for (; cursor->read(&row); rows++) {
+            if (rows == 0)
+                work->begin(&counts);
+            work->take(&row);
+        }
+        if (rows > 0)
+            work->let_go();
+        cursor->close();
+    }
+    if (rows > 0)
+        work->finish();
+    PopActiveSnapshot();
+}
+
+// show_batch shows the rows that are written when the next source rows are taken together, or the error that ends it.
+static void show_batch(Preview *preview, Pipeline *pipeline, Cursor *cursor, Relation source, int64 count) {
+    Job job{};
+    job.pipeline = pipeline;
+    pipeline->rejects = false;
+    job.atomic = true;
+    job.source = RelationGetRelid(source);
+    job.cursor = cursor;
+    job.see = see_row;
+    job.seer = preview;
+    job.memory = job.planned = job.batch = preview->memory;
+    job.row = AllocSetContextCreate(preview->memory, "sluice row", ALLOCSET_DEFAULT_SIZES);
+    work_rows(&job, source, count);
+    ListCell *cell;
+    foreach (cell, preview->seen) {
+        const SeenRow *seen = static_cast<SeenRow *>(lfirst(cell));
+        const char *texts[] = {NULL, seen->target, seen->json, NULL, NULL};
+        add_result(preview, texts);
+    }
+}
+
+static void show_rows(Preview *preview, int64 count) {
+    Pipeline *pipeline = preview->pipeline;
+    Cursor *cursor = make_cursor(pipeline, CurrentMemoryContext);
+    (void)enter_owner(pipeline, true); // until the subtransaction is rolled back
+    Relation source = relation_open(pipeline_source(pipeline), AccessShareLock);
+    if (strcmp(pipeline->kind, "shred") == 0)
+        show_documents(preview, cursor, source, count);
+    else
+        show_batch(preview, pipeline, cursor, source, count);
+    cursor->end();
     relation_close(source, NoLock);
+}
+
+// show_error tells of an error that the rows brought about.
+static void show_error(const Preview *preview, const ErrorData *error) {
+    const char *text = psprintf("%s: %s", unpack_sql_state(error->sqlerrcode), error->message);
+    StringInfoData detail;
+    initStringInfo(&detail);
+    appendStringInfoString(&detail, "{\"context\": ");
+    escape_json(&detail, error->context ? error->context : "");
+    appendStringInfoChar(&detail, '}');
+    const char *texts[] = {NULL, NULL, NULL, text, detail.data};
+    add_result(preview, texts);
 }
 
 // preview_rows does all in a subtransaction that is rolled back.
@@ -152,8 +222,10 @@ static void preview_rows(Preview *preview, int64 count) {
     RollbackAndReleaseCurrentSubTransaction();
     MemoryContextSwitchTo(memory);
     CurrentResourceOwner = resources;
-    if (error)
+    if (error && (strcmp(preview->pipeline->kind, "shred") == 0 || !is_document_error(error)))
         ReThrowError(error);
+    if (error)
+        show_error(preview, error);
 }
 
 } // namespace sluice

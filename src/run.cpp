@@ -119,10 +119,9 @@ static bool reached_max_batches(const Run *run, int64 batches) {
 
 // read_rows hands rows to the work until the batch has `limit` of them or is full; `all`: nothing was left unread.
 static int64 read_rows(Run *run, int64 limit, RunCounts *counts, bool *all) {
-    constexpr int64 stretch = 50000; // within a batch without limit
     int64 rows = 0;
     for (*all = false; rows < limit && !(rows > 0 && run->work->is_full());) {
-        if (!run->cursor->open(Min(limit - rows, limit == no_limit ? stretch : limit))) {
+        if (!run->cursor->open(limit == no_limit ? run->work->room(rows) : limit - rows)) {
             *all = true;
             break;
         }

@@ -23,12 +23,16 @@ struct Job {
     int64 run_id; // 0 until there is something to do
     Oid source;
     Cursor *cursor;
+    void (*see)(void *seer, Oid relation, Datum row); // is shown each row that is written, or NULL
+    void *seer;
     // of the run; of the plan, good as long as no relation changes; of the batch; of the row, the work's to reset
     MemoryContext memory, planned, batch, row;
 };
 
 class Work {
 public:
+    static constexpr int64 most_at_once = 50000;
+
     // plan ties the definition to its relations as they are now, in CurrentMemoryContext, and tells what it wants to read.
     virtual SourceColumns plan(Relation source) = 0;
     // lock takes the locks that writing takes.
@@ -36,6 +40,8 @@ public:
     // batch_size is how many source rows a batch has, unless somebody said otherwise; 0: until it is full.
     virtual int64 batch_size() = 0;
     virtual bool is_full() { return false; }
+    // room is about how many more rows a batch without a size may take, after `rows`.
+    virtual int64 room(int64) { return most_at_once; }
     // begin is called when there is a first row; counts are those of the run, to add to.
     virtual void begin(RunCounts *counts) = 0;
     virtual void take(const SourceRow *row) = 0;

@@ -401,8 +401,8 @@ void keep_returned(Writer *writer, Target *target, ResultRelInfo *leaf, TupleTab
     }
 }
 
-void show_slot(Writer *writer, TupleTableSlot *slot) {
-    if (unlikely(writer->see != NULL))
+void show_slot(Writer *writer, const Target *target, TupleTableSlot *slot) {
+    if (unlikely(writer->see != NULL) && !target->aside)
         writer->see(writer->seer, slot->tts_tableOid, ExecFetchSlotHeapTupleDatum(slot));
 }
 
@@ -418,7 +418,7 @@ static HeapTuple filled_row(const Target *target, TupleDesc type, const Datum *v
 }
 
 void show_filled(Writer *writer, const Target *target, const Datum *values, const bool *nulls) {
-    if (likely(writer->see == NULL))
+    if (likely(writer->see == NULL) || target->aside)
         return;
     TupleDesc type = BlessTupleDesc(CreateTupleDescCopy(target->row_type));
     writer->see(writer->seer, RelationGetRelid(target->relation),
@@ -528,7 +528,7 @@ static void put_in_leaf(Writer *writer, Target *target, MemoryContext caller, Ke
     }
     if (inserts) {
         check_row(writer, target, leaf, slot);
-        show_slot(writer, slot);
+        show_slot(writer, target, slot);
     }
     MemoryContextSwitchTo(caller);
     TupleConstr *constraints = leaf->ri_RelationDesc->rd_att->constr;

@@ -193,7 +193,7 @@ void put_new(Writer *writer, Target *target, MemoryContext caller, KeyedRow *own
 void put_by_query(Writer *writer, Target *target);
 void next_command(Writer *writer); // from here on what was written can be seen
 void fill_defaults(Writer *writer, Target *target, Datum *values, bool *nulls);
-void show_slot(Writer *writer, TupleTableSlot *slot);                                           // to who watches
+void show_slot(Writer *writer, const Target *target, TupleTableSlot *slot);                     // to who watches
 void show_filled(Writer *writer, const Target *target, const Datum *values, const bool *nulls); // by query
 void start_row(Writer *writer, Target *target); // target->filling, empty
 void check_row(Writer *writer, Target *target, ResultRelInfo *leaf, TupleTableSlot *slot);
