@@ -33,7 +33,7 @@ SQL_PIECES := catalog format content pipeline arrival infer \
 REGRESS := \
 	shred path types value format content mapping infer target error reject unknown preview writer key foreign_key pipeline \
 	snapshot hash arrival position rights comments \
-	merge merge_rows merge_targets \
+	merge merge_rows merge_targets merge_reject \
 	latest merge_patch create_table
 
 ISOLATION := foreign_key key run sequence sequence_orders sequence_partition sequence_prepared snapshot hash hash_arrival hash_stamp
