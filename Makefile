@@ -19,9 +19,9 @@ ROOMS := bridge names naming catalog json_text value path mapping mapping_text d
 	leaf_buffer keyed settle replaced writer sequence seen arrival leaves source expression order stamp work_list arrival_index ledger compare \
 	shape dictionary coverage infer ddl key key_plan shred_plan shred sample grow cursor sequence_cursor snapshot_cursor hash_cursor \
 	pipeline rights chunk reject shred_work \
-	moment merge_definition merge_plan fold merge_state merge_row merge_delete merge_write merge_work create_merge \
-	aggregate latest merge_patch patch_fold merge_patch_agg field create_table \
-	work create create_shred alter preview position rewind add_arrival infer_entry run entry module
+	moment merge_patch deep deep_times merge_definition merge_plan fold merge_state merge_row merge_delete merge_write merge_work create_merge \
+	aggregate latest patch_fold merge_patch_agg field create_table \
+	work create create_shred alter preview position purge rewind add_arrival infer_entry run entry module
 
 # The pieces of the install script, src/NAME.sql, in the order in which they run.
 SQL_PIECES := catalog format content pipeline arrival infer \
@@ -32,8 +32,8 @@ SQL_PIECES := catalog format content pipeline arrival infer \
 # test/check fails when a file is there that its list does not name.
 REGRESS := \
 	shred path types value format content mapping infer target error reject unknown preview writer key foreign_key pipeline \
-	snapshot hash arrival position rights comments \
-	merge merge_rows merge_targets merge_reject \
+	snapshot hash arrival position purge rights comments \
+	merge merge_rows merge_targets merge_reject deep \
 	latest merge_patch create_table
 
 ISOLATION := foreign_key key merge run sequence sequence_orders sequence_partition sequence_prepared snapshot hash hash_arrival hash_stamp

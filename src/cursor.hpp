@@ -59,6 +59,8 @@ public:
     // unread is SQL over the source as s: rows that have not been read.
     virtual const char *unread(Relation source) = 0;
     virtual int64 pending(Relation source);
+    // read_by is SQL over the source as s: rows that had been read at run `run`, at whose end show() said `position`.
+    virtual const char *read_by(Relation source, Jsonb *position, int64 run) = 0;
     virtual Estimate estimate(Relation source) = 0;
     virtual const char *show() = 0; // the position as JSON
     // seek moves the position, back only where no row would be loaded twice.

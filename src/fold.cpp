@@ -5,7 +5,12 @@
 // or calls values equal that are not the same to the byte, their bytes decide.
 #include "fold.hpp"
 
+#include "deep.hpp"
+
 namespace sluice {
+
+// What a chunk of memory has besides its content, at most (in a server that checks its memory).
+constexpr Size chunk_head = 3 * MAXIMUM_ALIGNOF;
 
 Fold *make_fold(const MergePlan *plan, MemoryContext parent) {
     Fold *fold = static_cast<Fold *>(palloc0(sizeof(Fold)));
@@ -72,7 +77,6 @@ static int compare_values(const MergeLeaf *leaf, const FoldValue *left, const Fo
 static bool wins(const MergeLeaf *leaf, const FoldValue *known, const FoldValue *given) {
     switch (leaf->rule) {
     case Rule::Newest:
-    case Rule::Deep:
         return given->moment > known->moment ||
                (given->moment == known->moment && compare_values(leaf, given, known) > 0);
     case Rule::First:
@@ -83,6 +87,7 @@ static bool wins(const MergeLeaf *leaf, const FoldValue *known, const FoldValue 
     case Rule::Max:
         return compare_values(leaf, given, known) > 0;
     case Rule::Sum:
+    case Rule::Deep:
         return true;
     }
     pg_unreachable();
@@ -95,6 +100,12 @@ static bool is_plain(const MergeLeaf *leaf, Datum value) {
 
 static Size value_size(const MergeLeaf *leaf, Datum value) {
     return leaf->length == -1 ? VARSIZE_ANY(DatumGetPointer(value)) : datumGetSize(value, false, leaf->length);
+}
+
+// chunk_size is what the server would give for a size anyway, so that all of it may be used.
+static Size chunk_size(Size size) {
+    constexpr Size least = 16, chunk_limit = 8192;
+    return size > chunk_limit ? MAXALIGN(size) : pg_nextpower2_size_t(Max(size, least));
 }
 
 // put_value copies a value to where the one before was, if that has room, or to a place of its own.
@@ -110,9 +121,9 @@ static Datum put_value(const MergeLeaf *leaf, Datum before, Datum value) {
     const Size size = value_size(leaf, value);
     char *place = DatumGetPointer(before);
     if (!place)
-        place = static_cast<char *>(palloc(size));
-    else if (value_size(leaf, before) < size)
-        place = static_cast<char *>(repalloc(place, size));
+        place = static_cast<char *>(palloc(chunk_size(size)));
+    else if (GetMemoryChunkSpace(place) < size + chunk_head)
+        place = static_cast<char *>(repalloc(place, chunk_size(size)));
     memcpy(place, DatumGetPointer(value), size);
     return PointerGetDatum(place);
 }
@@ -123,6 +134,15 @@ static void replace_value(const MergeLeaf *leaf, FoldValue *known, const FoldVal
     known->is_null = given->is_null;
     if (!given->is_null)
         known->value = put_value(leaf, known->value, given->value);
+}
+
+// lay_deep_value lays a patch over a tree.
+static void lay_deep_value(FoldValue *known, const FoldValue *given) {
+    if (known->moment == unknown_moment)
+        *known = FoldValue{unknown_moment, PointerGetDatum(make_deep()), false};
+    known->moment = Max(known->moment, given->moment);
+    lay_patch(reinterpret_cast<DeepNode *>(DatumGetPointer(known->value)),
+              given->is_null ? NULL : DatumGetJsonbP(given->value), given->moment);
 }
 
 static Datum add_values(const MergeLeaf *leaf, const FoldValue *known, const FoldValue *given) {
@@ -293,7 +313,11 @@ static void decide(const MergePlan *plan, FoldKey *key, FoldInput *input) {
 static void lay_values(const MergePlan *plan, FoldKey *key, FoldInput *input) {
     decide(plan, key, input);
     for (int i = 0; i < plan->leaf_count; i++)
-        if (input->values[i].moment != unknown_moment)
+        if (input->values[i].moment == unknown_moment)
+            continue;
+        else if (plan->leaves[i].rule == Rule::Deep)
+            lay_deep_value(&key->values[i], &input->values[i]);
+        else
             replace_value(&plan->leaves[i], &key->values[i], &input->values[i]);
 }
 

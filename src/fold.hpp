@@ -8,7 +8,8 @@
 
 namespace sluice {
 
-// What is known of a leaf. Of rule Newest and Deep the newest value counts, of First the oldest; the others have no time.
+// What is known of a leaf. Of rule Newest the newest value counts, of First the oldest; the others have no time. Of a deep
+// leaf a fold holds a tree (deep.hpp) and its latest time.
 struct FoldValue {
     int64 moment; // unknown_moment: nothing
     Datum value;
@@ -81,7 +82,7 @@ void expect_values(const Fold *fold, uint32 hash);
 // fold_alone folds a row by itself.
 FoldKey *fold_alone(Fold *fold, FoldInput *input);
 
-// lay_value lays one value over another by the leaf's rule; it tells whether anything changed.
+// lay_value lays one value over another by the leaf's rule (not Deep); it tells whether anything changed.
 bool lay_value(const MergeLeaf *leaf, FoldValue *known, const FoldValue *given);
 
 // forget_deleted drops what is not newer than a delete; it tells whether there was any.

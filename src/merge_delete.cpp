@@ -122,7 +122,7 @@ static Fate fate_of(const MergePlan *plan, const FoldKey *key, const MergeState 
     if (state->newest <= key->deleted)
         return Fate::Goes;
     for (int i = 0; i < plan->leaf_count; i++)
-        if (state->moments[i] != unknown_moment && state->moments[i] <= key->deleted)
+        if (state->moments[i] != unknown_moment && has_older(&state->deep[i], state->moments[i], key->deleted))
             return Fate::Goes;
     return Fate::Stays;
 }
@@ -132,7 +132,7 @@ static void ask_states(const MergeStates *states, Doomed *doomed, int64 count) {
     Relation table = table_open(states->relation, AccessShareLock);
     const char *statement = psprintf("SELECT r.sluice_number, s.* FROM sluice_rows r JOIN %s s ON %s",
                                      relation_name(states->relation), equality(plan, "s", "r"));
-    const int columns = plan->key_count + 2;
+    const int columns = plan->key_count + merge_state_columns;
     Datum *values = static_cast<Datum *>(palloc(sizeof(Datum) * columns));
     bool *nulls = static_cast<bool *>(palloc(sizeof(bool) * columns));
     on_key_rows(plan, doomed, count, statement, [&](HeapTuple tuple, TupleDesc type, MemoryContext) {

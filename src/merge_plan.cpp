@@ -75,7 +75,10 @@ static Rule rule_of(Planning *planning, const char *column) {
     static const char *const words[] = {"first", "sum", "min", "max"};
     static const Rule rules[] = {Rule::First, Rule::Sum, Rule::Min, Rule::Max};
     const MergeDefinition *definition = planning->definition;
-    if (has_name(definition->deep, column))
+    const bool is_deep = has_name(definition->deep, column);
+    if (is_deep && has_name(definition->rule_columns, column))
+        argument_error("rules", psprintf("column \"%s\" is in deep already", column), NULL);
+    if (is_deep)
         return Rule::Deep;
     for (int i = 0; i < list_length(definition->rule_columns); i++)
         if (strcmp(static_cast<const char *>(list_nth(definition->rule_columns, i)), column) == 0)

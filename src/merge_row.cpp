@@ -1,6 +1,7 @@
 // See merge_row.hpp.
 #include "merge_row.hpp"
 
+#include "deep.hpp"
 #include "names.hpp"
 
 namespace sluice {
@@ -13,6 +14,16 @@ struct Taking {
     FoldInput *input;
 };
 
+// may_clear tells whether a null can be a value of a leaf.
+static bool may_clear(const MergeLeaf *leaf) { return leaf->rule == Rule::Newest || leaf->rule == Rule::Deep; }
+
+// whole_patch: of a deep leaf, so that laying it over another one cannot fail half-way.
+static Datum whole_patch(Datum value) {
+    Jsonb *patch = DatumGetJsonbP(value);
+    check_deep(patch);
+    return JsonbPGetDatum(patch);
+}
+
 static void take_value(const Taking *taking, int number, Datum value, bool is_null) {
     MergeLeaf *leaf = &taking->plan->leaves[number];
     FoldValue *given = &taking->input->values[number];
@@ -20,7 +31,9 @@ static void take_value(const Taking *taking, int number, Datum value, bool is_nu
     taking->input->column = leaf->name;
     if (!is_null)
         value = coerce_value(&leaf->coercion, value, &is_null);
-    const bool is_value = !is_null || (taking->plan->clears && leaf->rule == Rule::Newest);
+    if (!is_null && leaf->rule == Rule::Deep)
+        value = whole_patch(value);
+    const bool is_value = !is_null || (taking->plan->clears && may_clear(leaf));
     if (is_value)
         *given = FoldValue{said, value, is_null};
 }
@@ -81,8 +94,10 @@ static void take_member(const Taking *taking, const MergeItem *item, const Value
         MergeLeaf *leaf = &taking->plan->leaves[item->leaf];
         taking->input->column = leaf->name;
         bool is_null = clears;
-        const Datum converted = clears ? 0 : convert_value(&leaf->conversion, value, &is_null);
-        const bool is_value = !is_null || leaf->rule == Rule::Newest;
+        Datum converted = clears ? 0 : convert_value(&leaf->conversion, value, &is_null);
+        if (!is_null && leaf->rule == Rule::Deep)
+            converted = whole_patch(converted);
+        const bool is_value = !is_null || may_clear(leaf);
         taking->input->values[item->leaf] = FoldValue{is_value ? said : unknown_moment, converted, is_null};
         return;
     }
@@ -180,7 +195,7 @@ static void take_known(const MergeItem *item, Datum value, bool is_null, int64 m
 // forget_nulls: where a null says nothing, one that stands where something was set was put there by hand.
 static void forget_nulls(const MergePlan *plan, FoldValue *leaves) {
     for (int i = 0; i < plan->leaf_count; i++)
-        if (leaves[i].is_null && (!plan->clears || plan->leaves[i].rule != Rule::Newest))
+        if (leaves[i].is_null && (!plan->clears || !may_clear(&plan->leaves[i])))
             leaves[i].moment = unknown_moment;
 }
 

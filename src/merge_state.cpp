@@ -38,11 +38,11 @@ static const char *key_definition(Relation target, const MergePlan *plan, bool t
 void create_merge_states(int32 pipeline, const char *name, Relation target, const MergePlan *plan, Oid owner) {
     const Parameters none{};
     const char *table = merge_states_name(pipeline);
-    catalog_execute(
-        psprintf("CREATE TABLE %s (%s, sluice_times bytea NOT NULL, sluice_waiting text[], PRIMARY KEY (%s)) "
-                 "WITH (fillfactor = 50)",
-                 table, key_definition(target, plan, true), key_definition(target, plan, false)),
-        &none);
+    catalog_execute(psprintf("CREATE TABLE %s (%s, sluice_times bytea NOT NULL, sluice_waiting text[], "
+                             "sluice_deep bytea, PRIMARY KEY (%s)) "
+                             "WITH (fillfactor = 50)",
+                             table, key_definition(target, plan, true), key_definition(target, plan, false)),
+                    &none);
     catalog_execute(
         psprintf("CREATE INDEX merge_%d_waiting ON %s ((true)) WHERE sluice_waiting IS NOT NULL", pipeline, table),
         &none);
@@ -119,7 +119,7 @@ WriterTarget merge_states_target(const MergeStates *states) {
     target.parent = -1;
     target.mode = Mode::Upsert;
     target.key_index = states->key_index;
-    for (int i = 1; i <= states->key_count + 2; i++)
+    for (int i = 1; i <= states->key_count + merge_state_columns; i++)
         target.written = bms_add_member(target.written, i);
     return target;
 }
@@ -133,6 +133,7 @@ MergeState no_merge_state(const MergePlan *plan) {
     state.newest = state.deleted = unknown_moment;
     state.moments = static_cast<int64 *>(palloc(sizeof(int64) * (plan->leaf_count + 1)));
     state.waiting = static_cast<FoldValue *>(palloc0(sizeof(FoldValue) * (plan->leaf_count + 1)));
+    state.deep = static_cast<DeepTimes *>(palloc0(sizeof(DeepTimes) * (plan->leaf_count + 1)));
     for (int i = 0; i < plan->leaf_count; i++)
         state.moments[i] = state.waiting[i].moment = unknown_moment;
     return state;
@@ -170,6 +171,25 @@ static Datum write_times(const MergePlan *plan, const MergeState *state) {
     memcpy(VARDATA(times), moments, size);
     pfree(moments);
     return PointerGetDatum(times);
+}
+
+static void read_deep_times(const MergePlan *plan, Datum times, MergeState *state) {
+    struct varlena *stored = PG_DETOAST_DATUM_COPY(times); // the row that it lies in may go
+    for (int i = 0; i < plan->leaf_count; i++)
+        if (plan->leaves[i].rule == Rule::Deep)
+            state->deep[i] = unpack_deep(VARDATA(stored), VARSIZE(stored) - VARHDRSZ, plan->leaves[i].slot);
+}
+
+// write_deep_times: false, nothing needs to be written.
+static bool write_deep_times(const MergePlan *plan, const MergeState *state, Datum *times) {
+    StringInfoData data;
+    initStringInfo(&data);
+    appendStringInfoSpaces(&data, VARHDRSZ);
+    for (int i = 0; i < plan->leaf_count; i++)
+        pack_deep(&data, plan->leaves[i].slot, &state->deep[i]);
+    SET_VARSIZE(data.data, data.len);
+    *times = PointerGetDatum(data.data);
+    return data.len > VARHDRSZ;
 }
 
 // ---- values that wait
@@ -215,6 +235,8 @@ MergeState read_merge_state(const MergeStates *states, const Datum *values, cons
     read_times(states->plan, values[states->key_count], &state);
     if (!nulls[states->key_count + 1])
         read_waiting(states->plan, values[states->key_count + 1], &state);
+    if (!nulls[states->key_count + 2])
+        read_deep_times(states->plan, values[states->key_count + 2], &state);
     return state;
 }
 
@@ -224,6 +246,7 @@ void fill_merge_state(const MergeStates *states, const MergeState *state, Writer
     row->nulls[states->key_count + 1] = !state->waits;
     if (state->waits)
         row->values[states->key_count + 1] = write_waiting(states->plan, state);
+    row->nulls[states->key_count + 2] = !write_deep_times(states->plan, state, &row->values[states->key_count + 2]);
 }
 
 } // namespace sluice

@@ -4,10 +4,12 @@
 //   (the key)       as in the target
 //   sluice_times    the newest moment, that of the last delete, and that of each leaf: 8 bytes each
 //   sluice_waiting  leaves and values of a key that is not written yet: pairs of name and value
+//   sluice_deep     the times within deep columns (deep_times.hpp), where they are not all the same
 #pragma once
 
 #include "postgres.hpp"
 
+#include "deep_times.hpp"
 #include "fold.hpp"
 #include "writer.hpp"
 
@@ -16,10 +18,13 @@ namespace sluice {
 struct MergeState {
     bool exists;
     int64 newest, deleted;
-    int64 *moments; // of the plan's leaves
+    int64 *moments;  // of the plan's leaves
+    DeepTimes *deep; // of the plan's leaves
     bool waits;
     FoldValue *waiting; // of the plan's leaves
 };
+
+constexpr int merge_state_columns = 3; // behind the key
 
 struct MergeStates {
     Oid relation, key_index;

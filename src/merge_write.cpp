@@ -98,6 +98,8 @@ static void find_state(KeyWriter *write) {
     write->before = write->state;
     write->before.moments = static_cast<int64 *>(palloc(sizeof(int64) * (write->plan->leaf_count + 1)));
     memcpy(write->before.moments, write->state.moments, sizeof(int64) * write->plan->leaf_count);
+    write->before.deep = static_cast<DeepTimes *>(palloc(sizeof(DeepTimes) * (write->plan->leaf_count + 1)));
+    memcpy(write->before.deep, write->state.deep, sizeof(DeepTimes) * write->plan->leaf_count);
 }
 
 // newest_of reads the time of a row that is there.
@@ -114,6 +116,20 @@ static void know_nothing(KeyWriter *write) {
         write->known[i] = FoldValue{unknown_moment, 0, true};
 }
 
+// make_waiting_news makes of what waited something that is laid over a row: deep leaves become trees.
+static void make_waiting_news(KeyWriter *write) {
+    MergeState *state = &write->state;
+    for (int i = 0; i < write->plan->leaf_count; i++) {
+        FoldValue *waited = &state->waiting[i];
+        if (write->plan->leaves[i].rule != Rule::Deep || waited->moment == unknown_moment)
+            continue;
+        Jsonb *document = waited->is_null ? NULL : DatumGetJsonbP(waited->value);
+        DeepNode *tree = read_deep(&state->deep[i], document, waited->moment, state->deleted + 1);
+        *waited = FoldValue{waited->moment, PointerGetDatum(tree), false};
+        state->deep[i] = DeepTimes{NULL, 0};
+    }
+}
+
 // know_row takes what is known from the row that is there, or was there before a delete took it. A row that somebody put
 // there while its key waited is one of which nothing is remembered.
 static void know_row(KeyWriter *write, const Datum *values, const bool *nulls) {
@@ -121,6 +137,7 @@ static void know_row(KeyWriter *write, const Datum *values, const bool *nulls) {
         take_target_row(write->plan, values, nulls, unknown_moment, write->state.moments, write->known);
         return;
     }
+    make_waiting_news(write);
     write->newest_there = newest_of(write->plan, values, nulls);
     take_target_row(write->plan, values, nulls, write->newest_there, NULL, write->known);
     write->state.newest = Max(write->state.newest, write->newest_there);
@@ -132,6 +149,14 @@ static void forget_unset(KeyWriter *write) {
         write->known[i].is_null = write->known[i].is_null || write->known[i].moment == unknown_moment;
 }
 
+static void know_waiting(KeyWriter *write) {
+    memcpy(write->known, write->state.waiting, sizeof(FoldValue) * write->plan->leaf_count);
+    for (int i = 0; i < write->plan->leaf_count; i++) {
+        write->known[i].is_null = write->known[i].is_null || write->known[i].moment == unknown_moment;
+        write->state.waiting[i].moment = unknown_moment;
+    }
+}
+
 static void find_row(KeyWriter *write) {
     write->row = writer_row(write->writer, rows_target);
     fill_key(write, rows_target, &write->row);
@@ -141,13 +166,58 @@ static void find_row(KeyWriter *write) {
     } else if (write->key->taken) {
         know_row(write, write->key->taken->values, write->key->taken->nulls);
         forget_unset(write);
-    } else if (!write->state.waits) {
+    } else if (write->state.waits) {
+        know_waiting(write);
+    } else {
         write->state.newest = unknown_moment; // a row that was there was deleted by somebody
     }
 }
 
-static bool lay_over(KeyWriter *write, int leaf, const FoldValue *given) {
-    return given->moment > write->state.deleted && lay_value(&write->plan->leaves[leaf], &write->known[leaf], given);
+// ---- deep leaves
+
+static bool is_same_document(const FoldValue *left, const FoldValue *right) {
+    if (left->is_null || right->is_null)
+        return left->is_null && right->is_null;
+    const Size length = VARSIZE(DatumGetPointer(left->value));
+    return length == VARSIZE(DatumGetPointer(right->value)) &&
+           memcmp(DatumGetPointer(left->value), DatumGetPointer(right->value), length) == 0;
+}
+
+// put_deep puts the document that a tree makes, and its times, in place of what is known.
+static void put_deep(const DeepNode *root, int64 floor, FoldValue *known, DeepTimes *times) {
+    Jsonb *document = deep_document(root, floor);
+    *known = FoldValue{deep_moment(root), PointerGetDatum(document), document == NULL};
+    *times = deep_times(root, floor);
+}
+
+// lay_deep_leaf lays the tree that the batch folded over that of what is known; it tells whether the document changed.
+static bool lay_deep_leaf(KeyWriter *write, int leaf, const FoldValue *given) {
+    FoldValue *known = &write->known[leaf];
+    DeepTimes *times = &write->state.deep[leaf];
+    const bool is_known = known->moment != unknown_moment, is_given = given->moment != unknown_moment;
+    const int64 floor = write->state.deleted + 1; // not the last moment: then nothing would be left
+    if (!is_known)
+        *times = DeepTimes{NULL, 0};
+    if (!is_given && (!is_known || write->state.deleted == write->before.deleted))
+        return false;
+    DeepNode *root = make_deep();
+    if (is_known && !known->is_null)
+        known->value = JsonbPGetDatum(DatumGetJsonbP(known->value));
+    const FoldValue before = *known;
+    if (is_known)
+        root = read_deep(times, known->is_null ? NULL : DatumGetJsonbP(known->value), known->moment, floor);
+    if (is_given)
+        lay_deep(root, reinterpret_cast<const DeepNode *>(DatumGetPointer(given->value)));
+    put_deep(root, floor, known, times);
+    return !is_known || !is_same_document(&before, known);
+}
+
+static bool lay_over(KeyWriter *write, int leaf, FoldValue given) {
+    if (given.moment <= write->state.deleted)
+        given.moment = unknown_moment;
+    if (write->plan->leaves[leaf].rule == Rule::Deep)
+        return lay_deep_leaf(write, leaf, &given);
+    return lay_value(&write->plan->leaves[leaf], &write->known[leaf], &given);
 }
 
 // lay_together lays what waited, and then what the batch folded, over what is known.
@@ -156,8 +226,8 @@ static void lay_together(KeyWriter *write) {
     (void)forget_deleted(plan, write->known, write->state.deleted);
     for (int i = 0; i < plan->leaf_count; i++) {
         write->merge->column = plan->leaves[i].name;
-        const bool waited = lay_over(write, i, &write->state.waiting[i]);
-        write->changed[i] = lay_over(write, i, &write->key->values[i]) || waited;
+        const bool waited = lay_over(write, i, write->state.waiting[i]);
+        write->changed[i] = lay_over(write, i, write->key->values[i]) || waited;
         write->state.moments[i] = write->known[i].moment;
     }
     write->merge->column = NULL;
@@ -219,7 +289,16 @@ static bool needs_times(const KeyWriter *write) {
         write->state.deleted != unknown_moment)
         return true;
     for (int i = 0; i < write->plan->leaf_count; i++)
-        if (write->known[i].moment != write->state.newest || write->known[i].is_null)
+        if (write->known[i].moment != write->state.newest || write->known[i].is_null || write->state.deep[i].length > 0)
+            return true;
+    return false;
+}
+
+static bool are_deep_times_changed(const KeyWriter *write) {
+    const DeepTimes *now = write->state.deep, *before = write->before.deep;
+    for (int i = 0; i < write->plan->leaf_count; i++)
+        if (now[i].length != before[i].length ||
+            (now[i].length > 0 && memcmp(now[i].data, before[i].data, now[i].length) != 0))
             return true;
     return false;
 }
@@ -228,7 +307,8 @@ static bool is_state_changed(const KeyWriter *write) {
     const MergeState *now = &write->state, *before = &write->before;
     return !before->exists || now->waits || before->waits || now->newest != before->newest ||
            now->deleted != before->deleted ||
-           memcmp(now->moments, before->moments, sizeof(int64) * write->plan->leaf_count) != 0;
+           memcmp(now->moments, before->moments, sizeof(int64) * write->plan->leaf_count) != 0 ||
+           are_deep_times_changed(write);
 }
 
 static void write_state(KeyWriter *write) {
@@ -241,8 +321,10 @@ static void write_state(KeyWriter *write) {
 
 static void bury_key(KeyWriter *write) {
     write->state.waits = false;
-    for (int i = 0; i < write->plan->leaf_count; i++)
+    for (int i = 0; i < write->plan->leaf_count; i++) {
         write->state.moments[i] = unknown_moment;
+        write->state.deep[i] = DeepTimes{NULL, 0};
+    }
 }
 
 static void write_key(KeyWriter *write) {

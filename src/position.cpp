@@ -1,6 +1,7 @@
 // The SQL entry points that look at positions and move them.
 #include "postgres.hpp"
 
+#include "audit.hpp"
 #include "catalog.hpp"
 #include "cursor.hpp"
 #include "mapping.hpp"
@@ -146,11 +147,6 @@ static Witness find_witness(const Pipeline *pipeline, Relation source) {
     return Witness{};
 }
 
-struct Audit {
-    int64 missing, duplicated, rejected, loaded;
-    bool counts_duplicated;
-};
-
 static int64 rows_total(const Pipeline *pipeline) {
     Parameters parameters{};
     add_int(&parameters, pipeline->id);
@@ -240,7 +236,7 @@ static int64 count_missing(const Look *look, const Witness *witness, int64 loade
                  witness->source_column, witness->source_type, witness->source_column));
 }
 
-static Audit audit(const Pipeline *pipeline) {
+Audit audit(const Pipeline *pipeline) {
     Audit result{};
     const Look look = begin_look(pipeline);
     const Witness witness = find_witness(pipeline, look.source);

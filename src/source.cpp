@@ -161,6 +161,8 @@ static bool receive_row(TupleTableSlot *slot, DestReceiver *self) {
     slot_getallattrs(slot);
     Datum *values = &batch->values[batch->count * columns->natts];
     bool *nulls = &batch->nulls[batch->count * columns->natts];
+    if (batch->count == 0)
+        MemoryContextReset(batch->memory); // not before: where no row comes any more, those before stay as they are
     MemoryContext before = MemoryContextSwitchTo(batch->memory);
     for (int i = 0; i < columns->natts; i++) {
         Form_pg_attribute column = TupleDescAttr(columns, i);
@@ -200,7 +202,6 @@ static void prepare_batch(SourceReader *reader, RowBatch *batch) {
         batch->nulls = static_cast<bool *>(palloc(sizeof(bool) * columns * rows_in_memory));
         MemoryContextSwitchTo(before);
     }
-    MemoryContextReset(batch->memory);
     batch->count = 0;
     batch->bytes = 0;
 }
