@@ -173,6 +173,16 @@ SELECT waiting_keys FROM sluice.status WHERE pipeline = 'vases';
 RESET timezone;
 RESET datestyle;
 RESET extra_float_digits;
+-- deep columns wait with the times of their members
+CREATE TABLE deep_parts (seq bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, id int, at int, name text, extra jsonb);
+CREATE TABLE deep_wholes (id int PRIMARY KEY, at int, name text NOT NULL, extra jsonb);
+SELECT sluice.create_merge('deep_wholes', 'deep_parts', 'deep_wholes', '{id}', 'at', deep => '{extra}');
+INSERT INTO deep_parts (id, at, extra) VALUES (1, 5, '{"a": 5, "b": {"c": 5}}'), (1, 4, '{"a": 4, "d": 4}'), (2, 5, '{"a": 5, "b": {"c": 5}}'), (2, 4, '{"a": 4, "d": 4}'), (3, 5, NULL);
+CALL sluice.run('deep_wholes');
+INSERT INTO deep_wholes VALUES (1, 3, 'hand', '{"a": 3, "e": 3}');
+INSERT INTO deep_parts (id, at, name, extra) VALUES (1, 2, NULL, '{"e": 2, "f": 2}'), (2, 3, 'name', '{"d": 3, "e": 3}'), (3, 1, 'name', '{"x": 1}');
+CALL sluice.run('deep_wholes');
+SELECT * FROM deep_wholes ORDER BY id;
 -- a column that must not be null and that nothing fills is refused at once
 CREATE TABLE unfilled (id int PRIMARY KEY, at int, name text, missing text NOT NULL);
 SELECT sluice.create_merge('unfilled', 'parts', 'unfilled', '{id}', 'at');
