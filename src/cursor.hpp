@@ -1,5 +1,5 @@
 // A cursor: how a pipeline knows which source rows are new. Each kind has a room of its own (sequence_cursor,
-// snapshot_cursor, hash_cursor); everybody else sees only this.
+// snapshot_cursor, hash_cursor, and for loads trigger_cursor); everybody else sees only this.
 //
 // A batch goes: look (before its snapshot is taken), then open and read until `rows` are read or nothing is left, then
 // advance. What a cursor knows between batches is its position; `store` writes it, in the batch's own transaction.

@@ -86,6 +86,12 @@ static int64 delete_rows(const Pipeline *pipeline, Relation source, const char *
 }
 
 static void check_kind(const Pipeline *pipeline) {
+    if (strcmp(pipeline->kind, "load") == 0)
+        ereport(ERROR,
+                (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+                 errmsg("pipeline \"%s\" is a load: a partition that is loaded again needs all of its rows",
+                        pipeline->name),
+                 errhint("Delete, or detach, whole partitions of the source to which no late rows come any more.")));
     if (strcmp(pipeline->cursor, "hash") == 0 && pipeline->keeps_duplicates)
         ereport(
             ERROR,

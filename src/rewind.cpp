@@ -9,6 +9,7 @@
 #include "mapping.hpp"
 #include "names.hpp"
 #include "pipeline.hpp"
+#include "rewind_load.hpp"
 #include "rights.hpp"
 
 namespace sluice {
@@ -196,7 +197,10 @@ Datum sluice_rewind(PG_FUNCTION_ARGS) {
     SPI_connect();
     const Pipeline *pipeline = find_pipeline(name);
     require_idle(pipeline);
-    rewind(pipeline, PG_GETARG_INT64(1));
+    if (strcmp(pipeline->kind, "load") == 0)
+        rewind_load(pipeline, PG_GETARG_INT64(1));
+    else
+        rewind(pipeline, PG_GETARG_INT64(1));
     SPI_finish();
     PG_RETURN_VOID();
 }
