@@ -183,6 +183,18 @@ INSERT INTO deep_wholes VALUES (1, 3, 'hand', '{"a": 3, "e": 3}');
 INSERT INTO deep_parts (id, at, name, extra) VALUES (1, 2, NULL, '{"e": 2, "f": 2}'), (2, 3, 'name', '{"d": 3, "e": 3}'), (3, 1, 'name', '{"x": 1}');
 CALL sluice.run('deep_wholes');
 SELECT * FROM deep_wholes ORDER BY id;
+-- a null that clears what must not be null is an error of its row, whether the key is there, waits or is new
+CREATE TABLE clears (id int PRIMARY KEY, at int, name text NOT NULL, price numeric NOT NULL DEFAULT 5, note text);
+SELECT sluice.create_merge('clears', 'parts', 'clears', '{id}', 'at', nulls => 'clear', on_error => 'reject', batch_size => 1);
+SELECT sluice.create_merge('clears_at_once', 'parts', 'clears_at_once', '{id}', 'at', nulls => 'clear', on_error => 'reject');
+ALTER TABLE clears_at_once ALTER name SET NOT NULL, ALTER price SET NOT NULL, ALTER price SET DEFAULT 5;
+TRUNCATE parts;
+INSERT INTO parts (id, at, name, price, note) VALUES (1, 1, 'one', 1, 'x'), (1, 2, NULL, 2, NULL), (1, 3, 'three', 3, NULL), (2, 1, NULL, 1, 'x'), (2, 0, 'two', 0, NULL), (3, 1, 'one', NULL, NULL);
+CALL sluice.run('clears');
+CALL sluice.run('clears_at_once');
+SELECT * FROM clears ORDER BY id;
+SELECT count(*) FROM (TABLE clears UNION SELECT id, at, name, price, note FROM clears_at_once) x;
+SELECT pipeline, document, sqlstate, message FROM sluice.rejects WHERE pipeline LIKE 'clears%' ORDER BY pipeline, (document::json->>'seq')::int;
 -- a column that must not be null and that nothing fills is refused at once
 CREATE TABLE unfilled (id int PRIMARY KEY, at int, name text, missing text NOT NULL);
 SELECT sluice.create_merge('unfilled', 'parts', 'unfilled', '{id}', 'at');
@@ -312,6 +324,17 @@ CALL sluice.run('accounts_3');
 CALL sluice.run('accounts_1000');
 SELECT count(*) FROM (TABLE accounts UNION SELECT id, at, mail FROM accounts_1 UNION SELECT id, at, mail FROM accounts_3 UNION SELECT id, at, mail FROM accounts_1000) x;
 SELECT count(*) FROM accounts;
+-- all values one on, and back
+CREATE TABLE places (seq bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, id int, at int, place int);
+CREATE TABLE ranks (id int PRIMARY KEY, at int, place int NOT NULL UNIQUE);
+SELECT sluice.create_merge('ranks', 'places', 'ranks', '{id}', 'at');
+INSERT INTO places (id, at, place) SELECT n, 1, n FROM generate_series(1, 500) n;
+CALL sluice.run('ranks');
+INSERT INTO places (id, at, place) SELECT n, 2, n + 1 FROM generate_series(1, 500) n;
+CALL sluice.run('ranks');
+INSERT INTO places (id, at, place) SELECT n, 3, n - 1 FROM generate_series(1, 500) n;
+CALL sluice.run('ranks');
+SELECT count(*), count(*) FILTER (WHERE place = id - 1) AS well FROM ranks;
 -- a value that two keys have is an error
 INSERT INTO mails (id, at, mail) VALUES (7, 1, 'new'), (8, 1, 'e');
 CALL sluice.run('accounts');

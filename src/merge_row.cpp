@@ -24,6 +24,14 @@ static Datum whole_patch(Datum value) {
     return JsonbPGetDatum(patch);
 }
 
+// check_clearing refuses a null that clears what must not be null, so that it does not matter whether there is a row yet.
+static void check_clearing(const Taking *taking, const MergeLeaf *leaf) {
+    if (leaf->not_null)
+        ereport(ERROR, (errcode(ERRCODE_NOT_NULL_VIOLATION),
+                        errmsg("column %s of %s must not be null", leaf->name, relation_name(taking->plan->relation)),
+                        errdetail("A null clears it, since that is what a null stands for in this merge.")));
+}
+
 static void take_value(const Taking *taking, int number, Datum value, bool is_null) {
     MergeLeaf *leaf = &taking->plan->leaves[number];
     FoldValue *given = &taking->input->values[number];
@@ -34,6 +42,8 @@ static void take_value(const Taking *taking, int number, Datum value, bool is_nu
     if (!is_null && leaf->rule == Rule::Deep)
         value = whole_patch(value);
     const bool is_value = !is_null || (taking->plan->clears && may_clear(leaf));
+    if (is_value && is_null)
+        check_clearing(taking, leaf);
     if (is_value)
         *given = FoldValue{said, value, is_null};
 }
@@ -98,6 +108,8 @@ static void take_member(const Taking *taking, const MergeItem *item, const Value
         if (!is_null && leaf->rule == Rule::Deep)
             converted = whole_patch(converted);
         const bool is_value = !is_null || may_clear(leaf);
+        if (is_value && is_null)
+            check_clearing(taking, leaf);
         taking->input->values[item->leaf] = FoldValue{is_value ? said : unknown_moment, converted, is_null};
         return;
     }

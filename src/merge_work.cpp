@@ -357,6 +357,10 @@ void MergeWork::count(const MergeWriter *writer) {
     counts_->deleted += writer->counts.deleted;
 }
 
+static bool is_unique_error(const ErrorData *error) {
+    return error->sqlerrcode == ERRCODE_UNIQUE_VIOLATION || error->sqlerrcode == ERRCODE_EXCLUSION_VIOLATION;
+}
+
 // try_write writes keys in a subtransaction of their own; what is wrong with them is given back.
 ErrorData *MergeWork::try_write(FoldKey **keys, int64 count, const char *place) {
     ResourceOwner resources = CurrentResourceOwner;
@@ -430,13 +434,18 @@ int64 MergeWork::write_halves(FoldKey **keys, int64 count) {
     CHECK_FOR_INTERRUPTS();
     if (count == 0)
         return 0;
-    if (!try_write(keys, count, NULL)) {
+    const ErrorData *error = try_write(keys, count, NULL);
+    if (!error) {
         for (int64 i = 0; i < count; i++)
             for (const FoldRow *row = keys[i]->rows; row; row = row->next)
                 release(row);
         return 0;
     }
     found_bad_ = true;
+    if (count == 1 && !rejects() && !is_unique_error(error)) {
+        write_rows(keys, 1); // which ends the batch, unless they fit one by one
+        return 0;
+    }
     if (count == 1)
         return 1;
     const int64 half = count / 2, left = write_halves(keys, half), more = write_halves(keys + half, count - half);
@@ -444,11 +453,21 @@ int64 MergeWork::write_halves(FoldKey **keys, int64 count) {
     return left + more;
 }
 
+static void reverse_keys(FoldKey **keys, int64 count) {
+    for (int64 i = 0; i < count / 2; i++) {
+        FoldKey *key = keys[i];
+        keys[i] = keys[count - 1 - i];
+        keys[count - 1 - i] = key;
+    }
+}
+
+// write_carefully goes up and down the order of keys: where a value of each goes to the next, one of the two ways is right.
 void MergeWork::write_carefully(FoldKey **keys, int64 count) {
     int64 before;
     do {
         before = count;
         count = write_halves(keys, count);
+        reverse_keys(keys, count);
     } while (count > 0 && count < before);
     write_rows(keys, count);
 }

@@ -84,7 +84,7 @@ WHERE sluice.can_see(p.pipeline_id);
 GRANT SELECT ON sluice.status TO PUBLIC;
 COMMENT ON VIEW sluice.status IS 'your pipelines as they stand';
 COMMENT ON COLUMN sluice.status.pipeline IS 'name of the pipeline';
-COMMENT ON COLUMN sluice.status.kind IS 'what it does: shred or merge';
+COMMENT ON COLUMN sluice.status.kind IS 'what it does: shred, merge or load';
 COMMENT ON COLUMN sluice.status.state IS 'running, paused, failed (its last run ended with an error) or active';
 COMMENT ON COLUMN sluice.status.owner IS 'owner; his rights hold in every run';
 COMMENT ON COLUMN sluice.status.source IS 'source table';
