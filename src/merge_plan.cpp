@@ -514,9 +514,6 @@ static void plan_document(Planning *planning) {
     planning->plan->converts = true;
 }
 
-// whole_row: the name of the source, s, could be that of one of its columns.
-static const char *whole_row(Relation source) { return psprintf("(s.*)::%s", relation_name(RelationGetRelid(source))); }
-
 MergePlan *plan_merge(const MergeDefinition *definition, List **slots, Relation source, bool whole) {
     MergePlan *plan = static_cast<MergePlan *>(palloc0(sizeof(MergePlan)));
     Planning planning{definition, plan, source, open_target(definition->target), slots, NIL};

@@ -37,6 +37,8 @@ SourceColumns document_columns(Relation source, const char *document, const Attr
     return SourceColumns{column_sql(document), get_attnum(RelationGetRelid(source), document), others, numbers, count};
 }
 
+const char *whole_row(Relation source) { return psprintf("(s.*)::%s", relation_name(RelationGetRelid(source))); }
+
 SourceColumns row_columns(const char *content, const char *const *expressions, int count) {
     return SourceColumns{content, 0, expressions, NULL, count};
 }

@@ -36,6 +36,9 @@ struct RowBatch {
     Size bytes;
 };
 
+// whole_row writes the row itself as an expression: its name, s, could be that of one of its columns.
+const char *whole_row(Relation source);
+
 struct SourceReader {
     SPIPlanPtr plan; // kept over the batches of a run
     Portal portal;
