@@ -39,12 +39,12 @@ SQL_PIECES := catalog format content pipeline arrival infer \
 REGRESS := \
 	shred path types value format content mapping infer target error reject unknown preview writer key foreign_key pipeline \
 	snapshot hash arrival position purge rights comments \
-	merge deep \
+	merge merge_rows merge_targets merge_reject deep \
 	latest merge_patch create_table \
 	signed facts facts_mapping measure dimension retention \
 	load track partitions back_off
 
-ISOLATION := facts foreign_key key load run sequence sequence_orders sequence_partition sequence_prepared snapshot hash hash_arrival hash_stamp
+ISOLATION := facts foreign_key key merge load run sequence sequence_orders sequence_partition sequence_prepared snapshot hash hash_arrival hash_stamp
 
 REGRESS_OPTS := --inputdir=. --load-extension=sluice
 ISOLATION_OPTS := --inputdir=test/isolation --load-extension=sluice
