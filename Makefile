@@ -26,7 +26,7 @@ ROOMS := bridge names naming catalog json_text value path mapping mapping_text d
 # The pieces of the install script, src/NAME.sql, in the order in which they run.
 SQL_PIECES := catalog format content pipeline arrival infer \
 	shred merge \
-	run position status reject grow latest merge_patch create_table
+	run position status reject report grow latest merge_patch create_table
 
 # The tests: sql/NAME.sql with expected/NAME.out, test/isolation/specs/NAME.spec with test/isolation/expected/NAME.out.
 # test/check fails when a file is there that its list does not name.
