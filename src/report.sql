@@ -243,7 +243,7 @@ COMMENT ON FUNCTION sluice.report_failures(interval, int) IS 'the newest failed 
 
 CREATE FUNCTION sluice.report_place(detail jsonb) RETURNS text
 LANGUAGE sql STABLE PARALLEL SAFE
-RETURN (SELECT '<dl>' || string_agg(format('<dt>%s</dt><dd>%s</dd>', sluice.report_escape(key), sluice.report_excerpt(value, 200)), '' ORDER BY key) || '</dl>'
+RETURN (SELECT '<dl>' || string_agg(format('<div><dt>%s</dt><dd>%s</dd></div>', sluice.report_escape(key), sluice.report_excerpt(value, 200)), '' ORDER BY key) || '</dl>'
         FROM jsonb_each_text(detail) WHERE value <> '');
 COMMENT ON FUNCTION sluice.report_place(jsonb) IS 'the detail of a reject: where it is';
 
@@ -330,7 +330,7 @@ th small, td small { display: block; }
 .number { text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums; }
 .pipelines th:nth-child(n+3):nth-child(-n+7), .waiting thead th:nth-child(2), .failures th:nth-child(3), .failures th:nth-child(4),
 .rejects thead th:nth-child(3) { text-align: right; }
-.time, .state { white-space: nowrap; }
+.time, .state, .waiting th { white-space: nowrap; }
 .state::before { content: ""; display: inline-block; width: .55em; height: .55em; margin-right: .45em; border-radius: 50%; background: var(--green); }
 .state.failed::before, .state.canceled::before { background: var(--red); }
 .state.paused::before { background: var(--amber); }
@@ -339,13 +339,15 @@ th small, td small { display: block; }
 tr.error td { padding-top: 0; border-top: 0; color: var(--red); font-size: .85rem; }
 .text { font-size: .88rem; white-space: pre-line; }
 .text dl { display: flex; flex-wrap: wrap; gap: 0 1rem; margin: .25rem 0; font-size: .8rem; white-space: normal; }
-.text dt { color: var(--soft); margin-right: -.6rem; }
-.text dd { margin: 0; }
+.text dt { display: inline; margin-right: .4rem; color: var(--soft); }
+.text dd { display: inline; margin: 0; }
 code { display: block; padding: .35rem .5rem; border-radius: 5px; background: var(--paper); white-space: pre-wrap;
   font: .78rem/1.45 ui-monospace, SFMono-Regular, Menlo, Consolas, monospace; }
 @media (max-width: 44rem) {
   body { padding: 1.25rem .9rem 3rem; }
-  .tiles { grid-template-columns: repeat(auto-fit, minmax(5.6rem, 1fr)); gap: .5rem; }
+  .tiles { display: flex; flex-wrap: wrap; gap: .5rem; }
+  .tiles div { flex: 1 1 auto; min-width: 4.8rem; padding: .5rem .75rem; }
+  .tiles dd { font-size: 1.2rem; }
   thead { position: absolute; left: -999rem; }
   table, tbody { display: block; }
   tr { display: grid; grid-template-columns: 1fr 1fr 1fr; border-top: 1px solid var(--line); padding: .6rem .25rem; }
