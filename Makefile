@@ -32,7 +32,7 @@ SQL_PIECES := catalog format content pipeline arrival infer \
 # test/check fails when a file is there that its list does not name.
 REGRESS := \
 	shred path types value format content mapping infer target error reject unknown preview writer key foreign_key pipeline \
-	snapshot hash arrival position rights comments \
+	snapshot hash arrival position rights comments report \
 	merge deep \
 	latest merge_patch create_table
 
