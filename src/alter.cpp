@@ -3,6 +3,7 @@
 
 #include "catalog.hpp"
 #include "create.hpp"
+#include "create_load.hpp"
 #include "create_shred.hpp"
 #include "cursor.hpp"
 #include "order.hpp"
@@ -34,7 +35,7 @@ static void refuse_for_kind(const Pipeline *pipeline, FunctionCallInfo fcinfo, i
 }
 
 static void alter_pipeline(FunctionCallInfo fcinfo) {
-    enum { name, mapping, unknown, lookback, recheck, batch_size, on_error, max_rejects };
+    enum { name, mapping, unknown, lookback, recheck, batch_size, on_error, max_rejects, of_loads };
     if (PG_ARGISNULL(name))
         argument_error("name", "must not be null", NULL);
     check_batch_size(fcinfo, batch_size);
@@ -47,6 +48,10 @@ static void alter_pipeline(FunctionCallInfo fcinfo) {
                           PG_ARGISNULL(unknown) ? pipeline->unknown : check_unknown(text_argument(fcinfo, unknown)));
     if (!PG_ARGISNULL(lookback) || new_recheck)
         check_new_lookback(pipeline, text_argument(fcinfo, lookback));
+    alter_load(pipeline, fcinfo, of_loads);
+    if (strcmp(pipeline->kind, "load") == 0)
+        refuse_rows(PG_ARGISNULL(batch_size) ? 0 : PG_GETARG_INT32(batch_size),
+                    max_rejects_argument(fcinfo, max_rejects));
     Parameters parameters{};
     add_int(&parameters, pipeline->id);
     add_text(&parameters, text_argument(fcinfo, mapping));

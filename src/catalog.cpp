@@ -94,22 +94,73 @@ static int enter_plain_texts() {
     return settings;
 }
 
-const char *stored_text(Oid type, Datum value) {
+// Settings are left alone where they make no difference: changing them costs more than a hundred values.
+static bool depends_on_settings(Oid type) {
+    switch (type) {
+    case DATEOID: // written by date_text, and read as it is written whatever DateStyle says
+    case INT2OID:
+    case INT4OID:
+    case INT8OID:
+    case NUMERICOID:
+    case TEXTOID:
+    case VARCHAROID:
+    case BPCHAROID:
+    case NAMEOID:
+    case UUIDOID:
+    case BOOLOID:
+        return false;
+    }
+    return true;
+}
+
+static const char *date_text(DateADT date) {
+    char text[MAXDATELEN + 1];
+    struct pg_tm parts {};
+    if (DATE_NOT_FINITE(date)) {
+        EncodeSpecialDate(date, text);
+    } else {
+        j2date(date + POSTGRES_EPOCH_JDATE, &parts.tm_year, &parts.tm_mon, &parts.tm_mday);
+        EncodeDateOnly(&parts, USE_ISO_DATES, text);
+    }
+    return pstrdup(text);
+}
+
+void stored_texts(Oid type, const Datum *values, int count, const char **texts) {
     Oid output;
     bool varlena;
-    const int settings = enter_plain_texts();
+    FmgrInfo function;
+    const bool depends = depends_on_settings(type);
+    const int settings = depends ? enter_plain_texts() : 0;
     getTypeOutputInfo(type, &output, &varlena);
-    const char *text = OidOutputFunctionCall(output, value);
-    AtEOXact_GUC(false, settings);
+    fmgr_info(output, &function);
+    for (int i = 0; i < count; i++)
+        texts[i] = type == DATEOID ? date_text(DatumGetDateADT(values[i])) : OutputFunctionCall(&function, values[i]);
+    if (depends)
+        AtEOXact_GUC(false, settings);
+}
+
+void stored_datums(Oid type, const char *const *texts, int count, Datum *values) {
+    Oid input, parameter;
+    FmgrInfo function;
+    const bool depends = depends_on_settings(type);
+    const int settings = depends ? enter_plain_texts() : 0;
+    getTypeInputInfo(type, &input, &parameter);
+    fmgr_info(input, &function);
+    for (int i = 0; i < count; i++)
+        values[i] = InputFunctionCall(&function, const_cast<char *>(texts[i]), parameter, -1);
+    if (depends)
+        AtEOXact_GUC(false, settings);
+}
+
+const char *stored_text(Oid type, Datum value) {
+    const char *text;
+    stored_texts(type, &value, 1, &text);
     return text;
 }
 
 Datum stored_datum(Oid type, const char *text) {
-    Oid input, parameter;
-    const int settings = enter_plain_texts();
-    getTypeInputInfo(type, &input, &parameter);
-    const Datum value = OidInputFunctionCall(input, const_cast<char *>(text), parameter, -1);
-    AtEOXact_GUC(false, settings);
+    Datum value;
+    stored_datums(type, &text, 1, &value);
     return value;
 }
 

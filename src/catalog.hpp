@@ -45,6 +45,9 @@ List *result_names(uint64 row, int column);
 // stored_text and stored_datum write and read a value so that it comes back as it was, whatever the session's settings.
 const char *stored_text(Oid type, Datum value);
 Datum stored_datum(Oid type, const char *text);
+// The same for many values of a type: settings are changed and restored once.
+void stored_texts(Oid type, const Datum *values, int count, const char **texts);
+void stored_datums(Oid type, const char *const *texts, int count, Datum *values);
 
 // catalog_execute runs a statement inside the caller's SPI connection; the result is in SPI_tuptable (free it).
 uint64 catalog_execute(const char *statement, const Parameters *parameters);

@@ -17,7 +17,7 @@ CREATE TABLE sluice.pipeline (
     content_columns text[],
     slots         text[],
     mapping       json,
-    cursor        text NOT NULL CHECK (cursor IN ('sequence', 'snapshot', 'hash')),
+    cursor        text NOT NULL CHECK (cursor IN ('sequence', 'snapshot', 'hash', 'trigger')),
     order_by      text,
     lookback      text,
     duplicates    text NOT NULL DEFAULT 'skip' CHECK (duplicates IN ('skip', 'keep')),
@@ -46,7 +46,7 @@ COMMENT ON COLUMN sluice.pipeline.document IS 'column of the source that holds t
 COMMENT ON COLUMN sluice.pipeline.slots IS 'merge: the columns and fields for which sluice.merge_<id> keeps times, in their order';
 COMMENT ON COLUMN sluice.pipeline.content_columns IS 'hash cursor over rows: the columns by which it knows them';
 COMMENT ON COLUMN sluice.pipeline.mapping IS 'the definition as it was written: of a shred how documents become rows';
-COMMENT ON COLUMN sluice.pipeline.cursor IS 'how the pipeline knows which source rows are new: sequence, snapshot or hash';
+COMMENT ON COLUMN sluice.pipeline.cursor IS 'how the pipeline knows which source rows are new: sequence, snapshot or hash; trigger: of a load, the partitions that changed are';
 COMMENT ON COLUMN sluice.pipeline.order_by IS 'in which order the source is read: a column, or for the hash cursor an SQL expression; null: in none';
 COMMENT ON COLUMN sluice.pipeline.lookback IS 'hash cursor: how far behind the position a row may come; null: without limit';
 COMMENT ON COLUMN sluice.pipeline.duplicates IS 'hash cursor: whether equal rows are deliveries of one (skip) or rows of their own (keep)';

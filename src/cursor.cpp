@@ -5,6 +5,7 @@
 #include "names.hpp"
 #include "sequence_cursor.hpp"
 #include "snapshot_cursor.hpp"
+#include "trigger_cursor.hpp"
 
 namespace sluice {
 
@@ -14,6 +15,7 @@ Cursor *make_cursor(const Pipeline *pipeline, MemoryContext memory) {
     MemoryContext before = MemoryContextSwitchTo(memory);
     Cursor *cursor = is_kind(pipeline->cursor, "sequence")   ? make_sequence_cursor(pipeline, memory)
                      : is_kind(pipeline->cursor, "snapshot") ? make_snapshot_cursor(pipeline, memory)
+                     : is_kind(pipeline->cursor, "trigger")  ? make_trigger_cursor(pipeline, memory)
                                                              : make_hash_cursor(pipeline, memory);
     MemoryContextSwitchTo(before);
     return cursor;

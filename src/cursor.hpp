@@ -1,5 +1,5 @@
 // A cursor: how a pipeline knows which source rows are new. Each kind has a room of its own (sequence_cursor,
-// snapshot_cursor, hash_cursor); everybody else sees only this.
+// snapshot_cursor, hash_cursor, and for loads trigger_cursor); everybody else sees only this.
 //
 // A batch goes: look (before its snapshot is taken), then open and read until `rows` are read or nothing is left, then
 // advance. What a cursor knows between batches is its position; `store` writes it, in the batch's own transaction.
@@ -59,6 +59,8 @@ public:
     // unread is SQL over the source as s: rows that have not been read.
     virtual const char *unread(Relation source) = 0;
     virtual int64 pending(Relation source);
+    // read_by is SQL over the source as s: rows that had been read at run `run`, at whose end show() said `position`.
+    virtual const char *read_by(Relation source, Jsonb *position, int64 run) = 0;
     virtual Estimate estimate(Relation source) = 0;
     virtual const char *show() = 0; // the position as JSON
     // seek moves the position, back only where no row would be loaded twice.

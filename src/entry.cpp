@@ -1,6 +1,7 @@
 // The SQL entry points that run pipelines.
 #include "postgres.hpp"
 
+#include "catalog.hpp"
 #include "pipeline.hpp"
 #include "run.hpp"
 
@@ -13,6 +14,13 @@ static int positive_argument(FunctionCallInfo fcinfo, int number, const char *na
     if (value < 1)
         argument_error(name, "must be at least 1", NULL);
     return value;
+}
+
+// partition_argument takes a value of any type as text that does not depend on settings; NULL: null.
+static const char *partition_argument(FunctionCallInfo fcinfo, int number) {
+    if (PG_ARGISNULL(number))
+        return NULL;
+    return stored_text(get_fn_expr_argtype(fcinfo->flinfo, number), PG_GETARG_DATUM(number));
 }
 
 static bool is_atomic_call(FunctionCallInfo fcinfo) {
@@ -39,7 +47,22 @@ Datum sluice_run(PG_FUNCTION_ARGS) {
     RunOptions options{};
     options.batch_size = positive_argument(fcinfo, 1, "batch_size");
     options.max_batches = positive_argument(fcinfo, 2, "max_batches");
-    options.progress = !PG_ARGISNULL(3) && PG_GETARG_BOOL(3);
+    options.upto = partition_argument(fcinfo, 3);
+    options.progress = !PG_ARGISNULL(4) && PG_GETARG_BOOL(4);
+    call_pipeline(fcinfo, name, &options);
+    PG_RETURN_VOID();
+}
+
+PG_FUNCTION_INFO_V1(sluice_backfill);
+Datum sluice_backfill(PG_FUNCTION_ARGS) {
+    const char *name = name_argument(fcinfo);
+    RunOptions options{};
+    options.from = partition_argument(fcinfo, 1);
+    options.upto = partition_argument(fcinfo, 2);
+    if (!options.from)
+        argument_error("from_partition", "must not be null", NULL);
+    if (!options.upto)
+        options.upto = options.from;
     call_pipeline(fcinfo, name, &options);
     PG_RETURN_VOID();
 }

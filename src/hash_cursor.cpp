@@ -165,6 +165,7 @@ public:
     const char *arrived_condition(Relation source);
     const char *in_time_condition(Relation source);
     int64 pending(Relation source) override;
+    const char *read_by(Relation source, Jsonb *position, int64 run) override;
     Estimate estimate(Relation source) override;
     const char *show() override;
     void seek(Relation source, Jsonb *position) override;
@@ -985,6 +986,14 @@ int64 HashCursor::pending(Relation source) {
     return count_rows(
         unaccounted_statement(relation_name(RelationGetRelid(source)), content_sql(), ledger_name(pipeline_->id)), 0,
         NULL, NULL);
+}
+
+// The ledger also holds what came too late, which was not loaded.
+const char *HashCursor::read_by(Relation source, Jsonb *, int64 run) {
+    return psprintf(
+        "EXISTS (SELECT FROM %s l WHERE l.h OPERATOR(pg_catalog.=) %s AND l.run OPERATOR(pg_catalog.<=) '" INT64_FORMAT
+        "'::pg_catalog.int8)%s",
+        ledger_name(pipeline_->id), content_sql(), run, in_time_condition(source));
 }
 
 Estimate HashCursor::estimate(Relation) { return Estimate{}; }

@@ -42,6 +42,16 @@ const char *nearest_column_hint(Relation relation, const char *wanted) {
     return nearest_hint(&nearest);
 }
 
+RangeVar *read_relation_name(const char *written, const char *place) {
+    List *parts;
+    if (!SplitIdentifierString(pstrdup(written), '.', &parts) || list_length(parts) < 1 || list_length(parts) > 2)
+        ereport(ERROR,
+                (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("%s: \"%s\" is no name of a table", place, written),
+                 errhint("Write schema.table or table; parts with other characters in double quotes.")));
+    char *last = static_cast<char *>(llast(parts));
+    return makeRangeVar(list_length(parts) == 2 ? static_cast<char *>(linitial(parts)) : NULL, last, -1);
+}
+
 const char *relation_name(Oid relation) {
     const char *name = get_rel_name(relation);
     if (!name)

@@ -9,27 +9,27 @@
 
 namespace sluice {
 
-static void find_comparison(Order *order) {
+static void find_comparison(Order *order, const char *argument) {
     const TypeCacheEntry *type = lookup_type_cache(order->type, TYPECACHE_CMP_PROC);
     if (!OidIsValid(type->cmp_proc))
-        argument_error("order_by", psprintf("type %s has no order", format_type_be(order->type)), NULL);
+        argument_error(argument, psprintf("type %s has no order", format_type_be(order->type)), NULL);
     fmgr_info(type->cmp_proc, &order->compare);
     get_typlenbyval(order->type, &order->length, &order->by_value);
 }
 
-Order read_order(Relation source, const char *order_by) {
+Order read_order(Relation source, const char *order_by, const char *argument) {
     Order order{};
     order.sql = "NULL::pg_catalog.text";
     order.type = TEXTOID;
     order.length = -1;
     if (!order_by)
         return order;
-    const Expression expression = read_expression(source, "order_by", order_by);
+    const Expression expression = read_expression(source, argument, order_by);
     order.expression = expression.node;
     order.type = expression.type;
     order.collation = expression.collation;
     order.sql = expression.sql;
-    find_comparison(&order);
+    find_comparison(&order, argument);
     return order;
 }
 

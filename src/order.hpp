@@ -1,4 +1,4 @@
-// The order of a source: an SQL expression over its columns, as order_by gives it.
+// The order of a source: an SQL expression over its columns, as order_by gives it. The partition of a load is one, too.
 #pragma once
 
 #include "postgres.hpp"
@@ -15,8 +15,8 @@ struct Order {
     FmgrInfo compare;
 };
 
-// read_order parses and checks an expression (NULL: none); it lives in CurrentMemoryContext.
-Order read_order(Relation source, const char *order_by);
+// read_order parses and checks an expression (NULL: none); it lives in CurrentMemoryContext. Errors name the argument.
+Order read_order(Relation source, const char *order_by, const char *argument = "order_by");
 
 int compare_orders(Order *order, Datum left, Datum right);
 const char *order_text(const Order *order, Datum value);  // to be stored

@@ -4,7 +4,9 @@
 #include "catalog.hpp"
 #include "ledger.hpp"
 #include "merge_state.hpp"
+#include "newest.hpp"
 #include "run.hpp"
+#include "track.hpp"
 
 namespace sluice {
 
@@ -24,7 +26,7 @@ const char *name_argument(FunctionCallInfo fcinfo) {
 
 static const char *anchor_name(int32 pipeline) { return psprintf("pipeline_%d", pipeline); }
 
-static Oid anchor_owner(int32 pipeline) {
+Oid pipeline_owner(int32 pipeline) {
     const Oid schema = get_namespace_oid("sluice", false);
     HeapTuple type = SearchSysCache2(TYPENAMENSP, CStringGetDatum(anchor_name(pipeline)), ObjectIdGetDatum(schema));
     if (!HeapTupleIsValid(type))
@@ -53,7 +55,7 @@ static void create_anchor(int32 pipeline, const char *name, Oid owner) {
     const uint64 count = catalog_execute("SELECT name, pipeline_id::bigint FROM sluice.pipeline ORDER BY name", &none);
     for (uint64 i = 0; i < count; i++) {
         bool is_null;
-        const Oid owner = anchor_owner(result_int(i, 2, &is_null));
+        const Oid owner = pipeline_owner(result_int(i, 2, &is_null));
         if (OidIsValid(owner) && owns_or_is_member(owner))
             nearest_offer(&nearest, result_text(i, 1));
     }
@@ -77,7 +79,7 @@ static Pipeline *load_pipeline(CatalogStatement *statement, const char *conditio
                  condition),
         parameters);
     bool is_null;
-    const Oid owner = found ? anchor_owner(result_int(0, 1, &is_null)) : InvalidOid;
+    const Oid owner = found ? pipeline_owner(result_int(0, 1, &is_null)) : InvalidOid;
     if (!OidIsValid(owner)) {
         free_result();
         return NULL;
@@ -129,11 +131,15 @@ Pipeline *find_pipeline(const char *name) {
     return pipeline;
 }
 
-Pipeline *find_visible_pipeline(int32 id) {
+Pipeline *find_any_pipeline(int32 id) {
     Parameters parameters{};
     add_int(&parameters, id);
     static CatalogStatement by_id;
-    Pipeline *pipeline = load_pipeline(&by_id, "p.pipeline_id = $1::int", &parameters);
+    return load_pipeline(&by_id, "p.pipeline_id = $1::int", &parameters);
+}
+
+Pipeline *find_visible_pipeline(int32 id) {
+    Pipeline *pipeline = find_any_pipeline(id);
     return pipeline && owns_or_is_member(pipeline->owner) ? pipeline : NULL;
 }
 
@@ -183,22 +189,14 @@ static const char *kept_search_path() {
 
 // delete_leftovers deletes what belonged to pipelines that are gone.
 static void delete_leftovers() {
+    static const char *const tables[] = {
+        "sequence_position", "arrival_position", "load", "partition_state", "reject", "change", "run_log"};
     const Parameters none{};
-    catalog_execute("DELETE FROM sluice.sequence_position s WHERE NOT EXISTS "
-                    "(SELECT FROM sluice.pipeline p WHERE p.pipeline_id = s.pipeline_id)",
-                    &none);
-    catalog_execute("DELETE FROM sluice.arrival_position a WHERE NOT EXISTS "
-                    "(SELECT FROM sluice.pipeline p WHERE p.pipeline_id = a.pipeline_id)",
-                    &none);
-    catalog_execute("DELETE FROM sluice.reject r WHERE NOT EXISTS "
-                    "(SELECT FROM sluice.pipeline p WHERE p.pipeline_id = r.pipeline_id)",
-                    &none);
-    catalog_execute("DELETE FROM sluice.change c WHERE NOT EXISTS "
-                    "(SELECT FROM sluice.pipeline p WHERE p.pipeline_id = c.pipeline_id)",
-                    &none);
-    catalog_execute("DELETE FROM sluice.run_log r WHERE NOT EXISTS "
-                    "(SELECT FROM sluice.pipeline p WHERE p.pipeline_id = r.pipeline_id)",
-                    &none);
+    for (const char *table : tables)
+        catalog_execute(psprintf("DELETE FROM sluice.%s t WHERE NOT EXISTS "
+                                 "(SELECT FROM sluice.pipeline p WHERE p.pipeline_id = t.pipeline_id)",
+                                 table),
+                        &none);
 }
 
 static void check_pipeline_name(const char *name) {
@@ -209,7 +207,7 @@ static void check_pipeline_name(const char *name) {
     if (catalog_execute("SELECT pipeline_id::bigint FROM sluice.pipeline WHERE name = $1", &parameters) == 0)
         return;
     bool is_null;
-    if (OidIsValid(anchor_owner(result_int(0, 1, &is_null))))
+    if (OidIsValid(pipeline_owner(result_int(0, 1, &is_null))))
         ereport(ERROR, (errcode(ERRCODE_DUPLICATE_OBJECT), errmsg("pipeline \"%s\" already exists", name),
                         errhint("Change it with sluice.alter_pipeline, or drop it with sluice.drop_pipeline.")));
     // Its owner was dropped with everything he owned: the name is free again.
@@ -336,6 +334,8 @@ Datum sluice_drop_pipeline(PG_FUNCTION_ARGS) {
     catalog_execute("DELETE FROM sluice.pipeline WHERE pipeline_id = $1::int", &parameters);
     const Parameters none{};
     drop_ledger(pipeline->id);
+    drop_newest(pipeline->id);
+    drop_track(pipeline->id);
     drop_merge_states(pipeline->id);
     delete_leftovers();
     catalog_execute(psprintf("DROP TYPE sluice.%s", anchor_name(pipeline->id)), &none);

@@ -37,6 +37,11 @@ Pipeline *find_pipeline(const char *name);
 // find_visible_pipeline loads a pipeline by its identity; NULL when there is none that the current user may see.
 Pipeline *find_visible_pipeline(int32 id);
 
+// find_any_pipeline does so whoever the current user is: for work on behalf of the owner. NULL when there is none.
+Pipeline *find_any_pipeline(int32 id);
+
+Oid pipeline_owner(int32 id); // InvalidOid when the pipeline was dropped
+
 // pipeline_source resolves the source; a source that is gone, or was made again, is refused with the remedy.
 Oid pipeline_source(const Pipeline *pipeline);
 

@@ -8,10 +8,15 @@ CREATE FUNCTION sluice.alter_pipeline(
     recheck    interval DEFAULT NULL,
     batch_size int DEFAULT NULL,
     on_error   text DEFAULT NULL,
-    max_rejects bigint DEFAULT NULL
+    max_rejects bigint DEFAULT NULL,
+    query      text DEFAULT NULL,
+    settle     interval DEFAULT NULL,
+    reload_last int DEFAULT NULL,
+    partition_list text DEFAULT NULL,
+    back_off   name DEFAULT NULL
 ) RETURNS void
 LANGUAGE C AS 'MODULE_PATHNAME', 'sluice_alter_pipeline';
-COMMENT ON FUNCTION sluice.alter_pipeline(text, json, text, text, interval, int, text, bigint) IS 'change a pipeline; null arguments leave things as they are';
+COMMENT ON FUNCTION sluice.alter_pipeline(text, json, text, text, interval, int, text, bigint, text, interval, int, text, name) IS 'change a pipeline; null arguments leave things as they are';
 
 CREATE FUNCTION sluice.drop_pipeline(name text) RETURNS void
 LANGUAGE C AS 'MODULE_PATHNAME', 'sluice_drop_pipeline';

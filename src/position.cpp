@@ -1,8 +1,10 @@
 // The SQL entry points that look at positions and move them.
 #include "postgres.hpp"
 
+#include "audit.hpp"
 #include "catalog.hpp"
 #include "cursor.hpp"
+#include "late.hpp"
 #include "mapping.hpp"
 #include "names.hpp"
 #include "pipeline.hpp"
@@ -135,11 +137,6 @@ static Witness find_witness(const Pipeline *pipeline, Relation source) {
     return Witness{};
 }
 
-struct Audit {
-    int64 missing, duplicated, rejected, loaded;
-    bool counts_duplicated;
-};
-
 static int64 rows_total(const Pipeline *pipeline) {
     Parameters parameters{};
     add_int(&parameters, pipeline->id);
@@ -229,7 +226,14 @@ static int64 count_missing(const Look *look, const Witness *witness, int64 loade
                  witness->source_column, witness->source_type, witness->source_column));
 }
 
-static Audit audit(const Pipeline *pipeline) {
+static Audit audit_partitions(const Pipeline *pipeline) {
+    const LoadAudit found = audit_load(pipeline);
+    return Audit{found.missing, found.too_many, found.failed, found.loaded, true};
+}
+
+Audit audit(const Pipeline *pipeline) {
+    if (strcmp(pipeline->kind, "load") == 0)
+        return audit_partitions(pipeline);
     Audit result{};
     const Look look = begin_look(pipeline);
     const Witness witness = find_witness(pipeline, look.source);
@@ -300,7 +304,8 @@ Datum sluice_verify(PG_FUNCTION_ARGS) {
     const char *name = name_argument(fcinfo);
     TupleDesc columns = result_columns(fcinfo);
     SPI_connect();
-    const Audit found = audit(find_pipeline(name));
+    const Pipeline *pipeline = find_pipeline(name);
+    const Audit found = audit(pipeline);
     SPI_finish();
     Datum values[] = {Int64GetDatum(found.missing), Int64GetDatum(found.duplicated), Int64GetDatum(found.rejected),
                       Int64GetDatum(found.loaded)};

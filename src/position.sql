@@ -16,6 +16,10 @@ CREATE FUNCTION sluice.verify(name text, OUT missing bigint, OUT duplicated bigi
 LANGUAGE C AS 'MODULE_PATHNAME', 'sluice_verify';
 COMMENT ON FUNCTION sluice.verify(text) IS 'compare a source with what was loaded: rows passed over, rows loaded twice (null: cannot be known), rejected, loaded';
 
+CREATE FUNCTION sluice.purge_source(name text, keep interval) RETURNS bigint
+LANGUAGE C AS 'MODULE_PATHNAME', 'sluice_purge_source';
+COMMENT ON FUNCTION sluice.purge_source(text, interval) IS 'delete source rows that were loaded longer ago than keep, and only those; returns how many';
+
 CREATE PROCEDURE sluice.rewind(name text, to_run bigint)
 LANGUAGE C AS 'MODULE_PATHNAME', 'sluice_rewind';
 COMMENT ON PROCEDURE sluice.rewind(text, bigint) IS 'undo what runs after to_run wrote, and let their rows be read again; refused where it could not be exact';

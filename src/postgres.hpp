@@ -194,6 +194,24 @@ inline bool walk_expression(Node *node, bool (*walker)(Node *, void *), void *co
 #endif
 }
 
+// walk_parsed visits the parts of what the parser made of a statement, before anything in it was looked up.
+inline bool walk_parsed(Node *node, bool (*walker)(Node *, void *), void *context) {
+#if PG_VERSION_NUM >= 160000
+    return raw_expression_tree_walker(node, walker, context);
+#else
+    return raw_expression_tree_walker(node, reinterpret_cast<bool (*)()>(reinterpret_cast<void *>(walker)), context);
+#endif
+}
+
+// enable_trigger_always lets a trigger fire in sessions in replica role, too.
+inline void enable_trigger_always(Relation relation, const char *trigger) {
+#if PG_VERSION_NUM >= 160000
+    EnableDisableTrigger(relation, trigger, InvalidOid, TRIGGER_FIRES_ALWAYS, false, false, ShareRowExclusiveLock);
+#else
+    EnableDisableTrigger(relation, trigger, TRIGGER_FIRES_ALWAYS, false, ShareRowExclusiveLock);
+#endif
+}
+
 // root_to_partition_map tells how a row of the partitioned root becomes a row of this partition; NULL when they agree.
 inline TupleConversionMap *root_to_partition_map(ResultRelInfo *relation, EState *estate) {
 #if PG_VERSION_NUM >= 160000

@@ -180,6 +180,10 @@ static void show_batch(Preview *preview, Pipeline *pipeline, Cursor *cursor, Rel
 
 static void show_rows(Preview *preview, int64 count) {
     Pipeline *pipeline = preview->pipeline;
+    if (strcmp(pipeline->kind, "load") == 0)
+        ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED), errmsg("pipelines of kind \"load\" have no preview"),
+                        errhint("Run the query with a partition that sluice.late_partitions(%s) shows.",
+                                quote_literal_cstr(pipeline->name))));
     Cursor *cursor = make_cursor(pipeline, CurrentMemoryContext);
     (void)enter_owner(pipeline, true); // until the subtransaction is rolled back
     Relation source = relation_open(pipeline_source(pipeline), AccessShareLock);

@@ -196,6 +196,7 @@ public:
     void describe(const SourceRow *, StringInfo to) override { appendStringInfoString(to, place_); }
     int64 expected() override { return count_; }
     const char *unread(Relation) override { return "false"; }
+    const char *read_by(Relation, Jsonb *, int64) override { return "false"; }
     Estimate estimate(Relation) override { return Estimate{}; }
     const char *show() override { return source_->show(); }
     void seek(Relation, Jsonb *) override {}

@@ -10,6 +10,9 @@
 // nothing of its batch; the run's row still says "running", which is shown as failed since nobody holds the lock, and
 // mended by the next run.
 //
+// A work that goes on (a load) reads the source first, to the end, in such batches that only note what there is to do; then
+// each of its steps is a batch.
+//
 // The pipeline's lock belongs to the session in a procedure (it must outlive the commits) and to the transaction inside a
 // transaction block (the position that the batch moved is not to be read by others before the commit).
 #include "postgres.hpp"
@@ -27,8 +30,6 @@ namespace sluice {
 int wait_for_writers = 1000;
 int keep_runs = 90 * 24 * 60;
 
-enum class BatchEnd : uint8_t { Idle, More, Last };
-
 struct Run : Job {
     LOCKTAG lock;
     bool recorded;
@@ -39,6 +40,8 @@ struct Run : Job {
     uint64 planned_at;
     bool held_back; // numbers were drawn that open transactions may still add rows below
     bool waited;
+    bool read_all;  // of a work that goes on: the source was read to the end
+    int64 taken;    // rows of the source, by this batch
     int64 expected; // source rows that the run is about to load, for its progress
     TimestampTz shown_at;
 };
@@ -113,6 +116,11 @@ static int64 new_run_id() {
     return id;
 }
 
+void need_run_id(Job *job) {
+    if (!job->run_id)
+        job->run_id = new_run_id();
+}
+
 static bool reached_max_batches(const Run *run, int64 batches) {
     return run->options.max_batches > 0 && batches >= run->options.max_batches;
 }
@@ -127,8 +135,7 @@ static int64 read_rows(Run *run, int64 limit, RunCounts *counts, bool *all) {
         }
         SourceRow row{};
         for (; run->cursor->read(&row); rows++) {
-            if (!run->run_id)
-                run->run_id = new_run_id();
+            need_run_id(run);
             if (rows == 0)
                 run->work->begin(counts);
             run->work->take(&row);
@@ -147,12 +154,14 @@ static BatchEnd load_rows(Run *run, int64 limit, RunCounts *counts) {
     if (rows > 0)
         run->work->finish();
     const Skipped skipped = run->cursor->skipped();
-    if (!run->run_id && skipped.duplicates + skipped.too_late > 0)
-        run->run_id = new_run_id();
-    counts->source_rows += run->options.retry ? 0 : rows;
+    if (skipped.duplicates + skipped.too_late > 0)
+        need_run_id(run);
+    const bool counts_rows = !run->work->goes_on();
+    run->taken = run->options.retry ? 0 : rows;
+    counts->source_rows += run->options.retry || !counts_rows ? 0 : rows;
     counts->duplicates += skipped.duplicates;
     counts->too_late += skipped.too_late;
-    counts->batches += rows > 0;
+    counts->batches += rows > 0 && counts_rows;
     const bool last = all || reached_max_batches(run, counts->batches);
     return run->cursor->advance(all, last, run->run_id) ? BatchEnd::More : BatchEnd::Last;
 }
@@ -253,35 +262,52 @@ static void record_nothing(const Run *run, const char *status) {
                         &parameters);
 }
 
-static bool has_news(const RunCounts *counts) {
-    return counts->source_rows > 0 || counts->duplicates > 0 || counts->too_late > 0 || counts->rejected > 0 ||
-           counts->retried > 0;
+static bool has_news(const Run *run, const RunCounts *counts) {
+    return counts->source_rows > 0 || (run->work->goes_on() && counts->batches > 0) || counts->duplicates > 0 ||
+           counts->too_late > 0 || counts->rejected > 0 || counts->retried > 0;
+}
+
+// take_snapshot lets what follows see what is committed by now.
+static void take_snapshot() {
+    PopActiveSnapshot();
+    PushActiveSnapshot(GetTransactionSnapshot());
+}
+
+// read_batch reads what is new in the source and writes it.
+static BatchEnd read_batch(Run *run, RunCounts *counts) {
+    const bool any = run->cursor->look();
+    // The order is what makes it safe: first the cursor looks, then a new snapshot to read by.
+    take_snapshot();
+    if (!any)
+        return BatchEnd::Idle;
+    if (!run->counts.batches)
+        run->expected = run->cursor->expected();
+    return load_rows(run, batch_limit(run), counts);
 }
 
 // work_batch does one batch: everything between its begin and its commit.
 static BatchEnd work_batch(Run *run) {
     PushActiveSnapshot(GetTransactionSnapshot());
     const OwnerScope owner = enter_owner(run->pipeline, run->atomic);
-    const bool first = !run->planned_well;
+    const bool first = !run->planned_well, steps = run->read_all;
+    run->taken = 0;
     plan_run(run);
-    const bool any = run->cursor->look();
-    // The order is what makes it safe: first the cursor looks, then a new snapshot to read by.
-    PopActiveSnapshot();
-    PushActiveSnapshot(GetTransactionSnapshot());
-    BatchEnd end = BatchEnd::Idle;
     RunCounts counts = run->counts;
-    if (any) {
-        if (!run->counts.batches)
-            run->expected = run->cursor->expected();
-        end = load_rows(run, batch_limit(run), &counts);
-    }
+    BatchEnd end = steps ? run->work->step(&counts) : read_batch(run, &counts);
     leave_owner(&owner);
     if (first)
         refresh_source(run->pipeline, run->source);
-    run->cursor->store(counts.source_rows - run->counts.source_rows);
-    run->held_back = run->cursor->held_back();
+    if (!steps) {
+        run->cursor->store(run->taken);
+        run->held_back = run->cursor->held_back();
+    }
+    if (!steps && end != BatchEnd::More && run->work->goes_on() && !run->options.retry) {
+        run->read_all = true;
+        end = BatchEnd::More;
+    }
+    const bool idle = end == BatchEnd::Idle;
     run->counts = counts;
-    if (any && has_news(&counts))
+    if (!idle && has_news(run, &counts))
         record_run(run, run_ends(run, end) && !will_wait(run) ? "succeeded" : "running", NULL);
     PopActiveSnapshot();
     MemoryContextSwitchTo(run->memory);
@@ -301,7 +327,7 @@ static const char *clipped(const char *text) {
     return length > most ? psprintf("%s ...", pnstrdup(text, pg_mbcliplen(text, length, most))) : text;
 }
 
-static const char *error_report(const ErrorData *error) {
+const char *error_report(const ErrorData *error) {
     StringInfoData report;
     initStringInfo(&report);
     appendStringInfo(&report, "%s: %s", unpack_sql_state(error->sqlerrcode), clipped(error->message));
@@ -323,9 +349,11 @@ static void commit_transaction() {
 // record_failure commits that the run failed, in what is left of the transaction after its batch was rolled back.
 static void record_failure(Run *run, const ErrorData *error) {
     PushActiveSnapshot(GetTransactionSnapshot());
-    if (!run->run_id)
-        run->run_id = new_run_id();
-    record_run(run, error->sqlerrcode == ERRCODE_QUERY_CANCELED ? "canceled" : "failed", error_report(error));
+    need_run_id(run);
+    const char *report = error_report(error);
+    record_run(run, error->sqlerrcode == ERRCODE_QUERY_CANCELED ? "canceled" : "failed", report);
+    if (run->planned_well)
+        run->work->failed(report);
     PopActiveSnapshot();
     MemoryContextSwitchTo(run->memory);
     commit_transaction();
@@ -400,6 +428,12 @@ static void show_progress(Run *run, bool last) {
     run->shown_at = now;
     const double seconds = Max(0.001, (now - run->started_at) / 1e6);
     const double rate = run->counts.source_rows / seconds;
+    if (run->work->goes_on()) {
+        ereport(INFO, (errmsg("%s: " INT64_FORMAT " of " INT64_FORMAT " partitions, " INT64_FORMAT " rows in %.1f s",
+                              run->pipeline->name, run->counts.batches + run->counts.rejected, run->work->steps(),
+                              run->counts.source_rows, seconds)));
+        return;
+    }
     const int64 left = Max(static_cast<int64>(0), run->expected - run->counts.source_rows);
     if (last)
         ereport(INFO, (errmsg("%s: " INT64_FORMAT " source rows in %.1f s, %.0f rows/s", run->pipeline->name,
@@ -438,7 +472,7 @@ static void run_batches(Run *run) {
         } else {
             end = guarded_batch(run);
         }
-        run->recorded = run->recorded || has_news(&run->counts);
+        run->recorded = run->recorded || has_news(run, &run->counts);
         const bool done = run_ends(run, end), waits = done && will_wait(run);
         if (done && !waits && (end == BatchEnd::Idle || !run->recorded))
             finish_idle(run);
@@ -452,6 +486,7 @@ static void run_batches(Run *run) {
         }
         if (waits) {
             run->waited = true;
+            run->read_all = false;
             // No snapshot and no lock but the pipeline's own is held meanwhile.
             run->cursor->wait(TimestampTzPlusMilliseconds(GetCurrentTimestamp(), wait_for_writers));
         }
@@ -492,9 +527,19 @@ static void run_locked(Run *run) {
     release_lock(run);
 }
 
+// check_options refuses what is for loads alone.
+static void check_options(const Run *run) {
+    const char *kind = run->pipeline->kind;
+    if ((!run->options.upto && !run->options.from) || strcmp(kind, "load") == 0)
+        return;
+    argument_error(run->options.from ? "from_partition" : "upto",
+                   psprintf("is for pipelines of kind \"load\", not of kind \"%s\"", kind), NULL);
+}
+
 static bool start_run(Run *run, const char *name) {
     PushActiveSnapshot(GetTransactionSnapshot());
     run->pipeline = find_pipeline(name);
+    check_options(run);
     run->lock = pipeline_lock_tag(run->pipeline->id);
     bool ready = false;
     if (run->pipeline->paused) {

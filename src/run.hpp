@@ -10,6 +10,9 @@ struct RunOptions {
     int max_batches; // 0: no limit
     bool progress;
     bool retry; // the rejects instead of the source
+    // of loads, partitions as text:
+    const char *upto; // no partition after this one; NULL: any
+    const char *from; // from this one on, whether they changed or not; NULL: those that changed
 };
 
 // What the batches of a run did.

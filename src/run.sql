@@ -1,8 +1,9 @@
 -- Running pipelines, and what became of it.
 
-CREATE PROCEDURE sluice.run(name text, batch_size int DEFAULT NULL, max_batches int DEFAULT NULL, progress boolean DEFAULT false)
+CREATE PROCEDURE sluice.run(name text, batch_size int DEFAULT NULL, max_batches int DEFAULT NULL, upto "any" DEFAULT NULL,
+    progress boolean DEFAULT false)
 LANGUAGE C AS 'MODULE_PATHNAME', 'sluice_run';
-COMMENT ON PROCEDURE sluice.run(text, int, int, boolean) IS 'load what is new in the source of a pipeline, a transaction for each batch';
+COMMENT ON PROCEDURE sluice.run(text, int, int, "any", boolean) IS 'load what is new in the source of a pipeline, a transaction for each batch';
 
 CREATE FUNCTION sluice.run_batch(name text, batch_size int DEFAULT NULL,
     OUT run_id bigint, OUT source_rows bigint, OUT inserted bigint, OUT updated bigint, OUT deleted bigint,

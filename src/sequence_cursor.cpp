@@ -203,6 +203,7 @@ public:
     void wait(TimestampTz end) override;
     const char *waiting_for() override { return describe_holders(sequence_); }
     const char *unread(Relation source) override;
+    const char *read_by(Relation source, Jsonb *position, int64 run) override;
     Estimate estimate(Relation source) override;
     const char *show() override;
     void seek(Relation source, Jsonb *position) override;
@@ -387,6 +388,13 @@ const char *SequenceCursor::unread(Relation source) {
     (void)check_sequence_source(source, pipeline_->order_by);
     return psprintf("s.%s OPERATOR(pg_catalog.>) '" INT64_FORMAT "'::pg_catalog.int8",
                     quote_identifier(pipeline_->order_by), position_.position);
+}
+
+const char *SequenceCursor::read_by(Relation source, Jsonb *position, int64) {
+    const int64 then = read_order_value(position);
+    (void)check_sequence_source(source, pipeline_->order_by);
+    return psprintf("s.%s OPERATOR(pg_catalog.<=) '" INT64_FORMAT "'::pg_catalog.int8",
+                    quote_identifier(pipeline_->order_by), then);
 }
 
 Estimate SequenceCursor::estimate(Relation source) {

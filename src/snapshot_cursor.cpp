@@ -47,6 +47,7 @@ public:
     void describe(const SourceRow *, StringInfo to) override { describe_stamp(stamps_, to); }
     int64 expected() override { return 0; }
     const char *unread(Relation source) override;
+    const char *read_by(Relation source, Jsonb *position, int64 run) override;
     Estimate estimate(Relation source) override;
     const char *show() override;
     void seek(Relation source, Jsonb *position) override;
@@ -185,6 +186,17 @@ void SnapshotCursor::store(int64 rows) {
 
 const char *SnapshotCursor::unread(Relation source) {
     return unread_condition(describe_stamps(source, pipeline_->order_by, &position_), &position_);
+}
+
+// A sweep that was in progress then counts as not begun: its rows are in those of a later run.
+const char *SnapshotCursor::read_by(Relation source, Jsonb *position, int64) {
+    refuse_moved(RelationGetRelid(source));
+    ArrivalPosition then{};
+    read_arrival(&then, position, "snapshot");
+    if (!has_seen(&then.seen))
+        return "false";
+    return psprintf("pg_catalog.pg_visible_in_snapshot(s.%s, '%s')", quote_identifier(pipeline_->order_by),
+                    seen_text(&then.seen));
 }
 
 // An estimate looks at so many rows at most.

@@ -1,6 +1,8 @@
 // See work.hpp. Here is where the kinds are told apart, and what they share.
 #include "work.hpp"
 
+#include "facts_work.hpp"
+#include "load_work.hpp"
 #include "merge_work.hpp"
 #include "shred_work.hpp"
 
@@ -9,6 +11,10 @@ namespace sluice {
 Work *make_work(Job *job) {
     if (strcmp(job->pipeline->kind, "shred") == 0)
         return make_shred_work(job);
+    if (strcmp(job->pipeline->kind, "facts") == 0)
+        return make_facts_work(job);
+    if (strcmp(job->pipeline->kind, "load") == 0)
+        return make_load_work(job);
     if (strcmp(job->pipeline->kind, "merge") == 0)
         return make_merge_work(job);
     elog(ERROR, "pipelines of kind \"%s\" do not run", job->pipeline->kind);

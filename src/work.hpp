@@ -1,4 +1,4 @@
-// Work: what a pipeline does with the rows of its source. Each kind has a room of its own (shred_work, merge_work); the run
+// Work: what a pipeline does with the rows of its source. Each kind has a room of its own (shred_work, merge_work, load_work); the run
 // sees only this, and a Work sees of the run only its Job.
 //
 // A run plans (again when a relation changed), and does batch after batch: begin, take row by row until the batch is full or
@@ -29,6 +29,8 @@ struct Job {
     MemoryContext memory, planned, batch, row;
 };
 
+enum class BatchEnd : uint8_t { Idle, More, Last };
+
 class Work {
 public:
     static constexpr int64 most_at_once = 50000;
@@ -51,7 +53,20 @@ public:
     // was tried often enough.
     virtual bool again(const ErrorData *error, bool last) = 0;
     virtual void committed() {} // after a batch that did not fail
+
+    // A work that goes on takes rows of the source only to know what there is to do: they are no batches of it. When they
+    // are read to the end, it does step after step, a batch each, until one says that it was the last, or found nothing.
+    virtual bool goes_on() { return false; }
+    virtual BatchEnd step(RunCounts *) { return BatchEnd::Idle; }
+    virtual int64 steps() { return 0; } // of this run, as far as it is known
+    virtual void failed(const char *) {} // the run ends with this error, which is being recorded
 };
+
+// error_report is an error as it is recorded: SQLSTATE, message, detail, hint, context.
+const char *error_report(const ErrorData *error);
+
+// need_run_id gives the run its number, if it has none yet.
+void need_run_id(Job *job);
 
 // make_work makes what the kind of the pipeline needs; it lives in CurrentMemoryContext.
 Work *make_work(Job *job);
