@@ -247,7 +247,7 @@ RETURN (SELECT '<dl>' || string_agg(format('<div><dt>%s</dt><dd>%s</dd></div>', 
         FROM jsonb_each_text(detail) WHERE value <> '');
 COMMENT ON FUNCTION sluice.report_place(jsonb) IS 'the detail of a reject: where it is';
 
-CREATE FUNCTION sluice.report_reject(pipeline text, sqlstate text, count bigint) RETURNS text
+CREATE FUNCTION sluice.report_reject(pipeline text, sqlstate text, count bigint, newest timestamptz) RETURNS text
 LANGUAGE sql STABLE
 RETURN (SELECT format(E'<tr><th scope="row">%s</th>%s%s%s%s</tr>\n', sluice.report_escape(r.pipeline),
                       sluice.report_cell('SQLSTATE', sluice.report_escape(r.sqlstate)),
@@ -256,20 +256,20 @@ RETURN (SELECT format(E'<tr><th scope="row">%s</th>%s%s%s%s</tr>\n', sluice.repo
                       sluice.report_cell('example', sluice.report_excerpt(r.message, 500) || coalesce(sluice.report_place(r.detail), '')
                                          || format('<code>%s</code>', sluice.report_excerpt(r.document, 300)), 'text'))
         FROM sluice.rejects r
-        WHERE r.pipeline = report_reject.pipeline AND r.sqlstate = report_reject.sqlstate ORDER BY r.rejected_at DESC LIMIT 1);
-COMMENT ON FUNCTION sluice.report_reject(text, text, bigint) IS 'the newest reject of a pipeline and SQLSTATE as a row of a table';
+        WHERE r.pipeline = report_reject.pipeline AND r.sqlstate = report_reject.sqlstate AND r.rejected_at = newest LIMIT 1);
+COMMENT ON FUNCTION sluice.report_reject(text, text, bigint, timestamptz) IS 'one of the newest rejects of a pipeline and SQLSTATE as a row of a table';
 
 CREATE FUNCTION sluice.report_rejects(most int) RETURNS text
 LANGUAGE sql STABLE
 RETURN (
     WITH kind AS (
-        SELECT pipeline, sqlstate, count(*) AS rejects FROM sluice.rejects GROUP BY pipeline, sqlstate
+        SELECT pipeline, sqlstate, count(*) AS rejects, max(rejected_at) AS newest FROM sluice.rejects GROUP BY pipeline, sqlstate
     ), common AS (
         SELECT * FROM kind ORDER BY rejects DESC, pipeline, sqlstate LIMIT most
     )
-    SELECT sluice.report_section('Rejects', 'by pipeline and SQLSTATE, with the newest of each' || CASE WHEN total > most THEN format('; %s of %s', most, sluice.report_number(total)) ELSE '' END,
+    SELECT sluice.report_section('Rejects', 'by pipeline and SQLSTATE, with one of the newest of each' || CASE WHEN total > most THEN format('; %s of %s', most, sluice.report_number(total)) ELSE '' END,
            sluice.report_table('rejects', '{pipeline,SQLSTATE,rejects,newest,example}', (
-               SELECT string_agg(sluice.report_reject(pipeline, sqlstate, rejects), '' ORDER BY rejects DESC, pipeline, sqlstate) FROM common)))
+               SELECT string_agg(sluice.report_reject(pipeline, sqlstate, rejects, newest), '' ORDER BY rejects DESC, pipeline, sqlstate) FROM common)))
     FROM (SELECT count(*) AS total FROM kind) k);
 COMMENT ON FUNCTION sluice.report_rejects(int) IS 'the commonest kinds of rejects, with an example of each';
 

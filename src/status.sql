@@ -63,7 +63,9 @@ SELECT p.name AS pipeline,
        rate.rows_per_second,
        (SELECT count(*) FROM sluice.reject j WHERE j.pipeline_id = p.pipeline_id) AS rejects,
        e.waiting_for,
-       CASE WHEN last.status IN ('failed', 'canceled') THEN last.error END AS last_error
+       CASE WHEN last.status IN ('failed', 'canceled') THEN last.error
+            WHEN last.status = 'running' AND NOT sluice.is_running(p.pipeline_id)
+            THEN 'the session ended before the run did; what its batches committed is kept' END AS last_error
 FROM sluice.pipeline p
 LEFT JOIN sluice.sequence_position s USING (pipeline_id)
 LEFT JOIN sluice.arrival_position a USING (pipeline_id)
