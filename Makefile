@@ -44,7 +44,7 @@ REGRESS := \
 	signed facts facts_mapping measure dimension retention \
 	load track partitions back_off
 
-ISOLATION := facts foreign_key key load run sequence sequence_orders sequence_partition sequence_prepared snapshot hash hash_arrival hash_stamp
+ISOLATION := facts foreign_key key load run sequence sequence_orders sequence_partition sequence_prepared snapshot hash hash_arrival hash_stamp watch
 
 REGRESS_OPTS := --inputdir=. --load-extension=sluice
 ISOLATION_OPTS := --inputdir=test/isolation --load-extension=sluice
