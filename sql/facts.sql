@@ -140,3 +140,13 @@ SELECT count(*) FROM (TABLE before EXCEPT (SELECT 'item', ctid::text FROM by_seq
 SELECT pipeline, inserted, updated, deleted FROM sluice.runs WHERE pipeline IN ('by_sequence', 'replaced') ORDER BY run_id DESC LIMIT 2;
 DROP TABLE before;
 SELECT what, rows FROM differences('by_sequence') WHERE rows > 0;
+
+-- A column of the source may have the name by which statements know the source; rows that are rejected are whole all the same
+CREATE TABLE named_s (seq bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, id int, at int, amount numeric, s int);
+CREATE TABLE named_f (id int PRIMARY KEY, amount numeric);
+SELECT sluice.create_facts('named_s', 'named_s', 'named_f', '{"grain": {"id": "id"}, "measures": {"amount": "amount"}}', 'at', on_error => 'reject');
+INSERT INTO named_s (id, at, amount, s) VALUES (2, 1, 10, 5), (NULL, 1, 10, 5);
+CALL sluice.run('named_s');
+SELECT document, sqlstate, message FROM sluice.rejects WHERE pipeline = 'named_s' ORDER BY document;
+CALL sluice.retry('named_s');
+SELECT id, amount::int FROM named_f ORDER BY id;

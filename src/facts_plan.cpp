@@ -8,6 +8,7 @@
 #include "names.hpp"
 #include "newest.hpp"
 #include "signed.hpp"
+#include "source.hpp"
 
 namespace sluice {
 
@@ -468,7 +469,7 @@ FactsPlan *plan_facts(const FactsMapping *mapping, Oid target, const char *newes
     if (!mapping->replaces && plan->last_count > 0 && planning.time && plan->last_time < 0)
         plan->newest = newest_name(pipeline, 0);
     table_close(relation, NoLock);
-    plan->whole = whole ? add_input(plan, "s", RECORDOID) : -1;
+    plan->whole = whole ? add_input(plan, whole_row(source), RECORDOID) : -1;
     return plan;
 }
 

@@ -59,6 +59,16 @@ const char *relation_name(Oid relation) {
     return quote_qualified_identifier(get_namespace_name(get_rel_namespace(relation)), name);
 }
 
+const char *collation_name(Oid collation) {
+    HeapTuple tuple = SearchSysCache1(COLLOID, ObjectIdGetDatum(collation));
+    if (!HeapTupleIsValid(tuple))
+        elog(ERROR, "cache lookup failed for collation %u", collation);
+    const Form_pg_collation form = reinterpret_cast<Form_pg_collation>(GETSTRUCT(tuple));
+    const char *name = quote_qualified_identifier(get_namespace_name(form->collnamespace), NameStr(form->collname));
+    ReleaseSysCache(tuple);
+    return name;
+}
+
 const char *this_home() { return psprintf(UINT64_FORMAT "/%u", GetSystemIdentifier(), MyDatabaseId); }
 
 RelationReference reference_to(Oid relation) {

@@ -26,7 +26,8 @@ const char *nearest_column_hint(Relation relation, const char *wanted);
 // others in lower case. It raises 22023 at `place`.
 RangeVar *read_relation_name(const char *written, const char *place);
 
-const char *relation_name(Oid relation); // schema.table, quoted where needed; "?" when it is gone
+const char *relation_name(Oid relation);   // schema.table, quoted where needed; "?" when it is gone
+const char *collation_name(Oid collation); // with its schema
 
 // A RelationReference is how the catalog remembers a relation: by name, and by oid as long as it stays in the database
 // where that oid was taken (`home`). Renames are followed by oid; dumps and restores by name.
