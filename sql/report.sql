@@ -193,6 +193,13 @@ SELECT array_length(array_agg(line), 1) AS failures, (array_agg(line[5]))[1] AS 
 SELECT count(*) AS rejects, max(substring(page, '50 of \d+')) AS says FROM saved, lines(page, 'rejects') line;
 DROP TABLE saved;
 
+-- ---- A run whose session was lost is told as failed, by views and page
+
+INSERT INTO sluice.run_log (pipeline_id, status, started_at, batches, source_rows) SELECT pipeline_id, 'running', now(), 1, 10 FROM sluice.pipeline WHERE name = 'by_hash';
+SELECT state, last_error FROM sluice.status WHERE pipeline = 'by_hash';
+SELECT status, error FROM sluice.runs WHERE pipeline = 'by_hash' ORDER BY run_id DESC LIMIT 1;
+SELECT line[1] AS pipeline, line[3] AS after, line[5] AS error FROM lines(sluice.report(), 'failures') line WHERE line[1] = 'by_hash';
+
 -- ---- Periods
 
 SELECT period, step, places FROM unnest('{1 min,1 hour,1 day,7 days,30 days,1 year,100 years}'::interval[]) period, sluice.report_scale(period) WHERE places < 70;
