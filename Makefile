@@ -76,6 +76,7 @@ bench: setup
 	@test/bench/run
 	@test/bench/merge
 	@test/bench/facts/run
+	@test/bench/load
 bench-plot:
 	@test/bench/plot test/bench/results.tsv test/bench/results.svg
 format:
