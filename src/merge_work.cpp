@@ -121,8 +121,10 @@ SourceColumns MergeWork::plan(Relation source) {
     if (plan->document >= 0)
         open_document_reader(&documents_, plan->document_type, CurrentMemoryContext);
     plan_ = plan;
-    return row_columns(pipeline->content_columns ? content_sql(NULL, pipeline->content_columns) : NULL,
-                       plan->expressions, plan->expression_count);
+    SourceColumns columns = row_columns(pipeline->content_columns ? content_sql(NULL, pipeline->content_columns) : NULL,
+                                        plan->expressions, plan->expression_count);
+    columns.any_order = !careful_ && !rejects();
+    return columns;
 }
 
 void MergeWork::lock() {
@@ -138,7 +140,8 @@ int64 MergeWork::room(int64 rows) {
     if (rows == 0)
         return first_rows;
     const Size used = fold_size(fold_), left = memory_limit() > used ? memory_limit() - used : 0;
-    return Min(Max(static_cast<int64>(left / (used / rows + 1)), fewest), most_at_once);
+    const int64 fit = static_cast<int64>(left / (used / rows + 1));
+    return Max(Min(fit, Max(fit / 2, most_at_once)), fewest);
 }
 
 void MergeWork::begin(RunCounts *counts) {

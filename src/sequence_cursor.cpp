@@ -189,7 +189,7 @@ public:
     bool look() override;
     bool open(int64 rows) override;
     bool read(SourceRow *row) override;
-    void close() override { close_reader(reader_); }
+    void close() override { close_reader(open_); }
     bool is_steady() override { return true; }
     bool advance(bool all, bool last, int64 run) override;
     void store(int64 rows) override;
@@ -210,6 +210,7 @@ public:
     void rewind(Relation source, Jsonb *position, int64 to_run, int64 rows) override;
 
 private:
+    bool is_rest(int64 rows) const;
     void note_leaves(Relation source);
     void move_to(int64 number, int64 rows);
     void look_at_own_rows();
@@ -225,6 +226,8 @@ private:
     int64 left_; // of the stretch that is read: rows it may still have
     Oid source_, sequence_;
     SourceReader *reader_;
+    SourceReader *rest_;    // in any order; NULL: the order matters
+    SourceReader *open_;    // one of them
     SourceReader *numbers_; // without the documents
 };
 
@@ -267,6 +270,11 @@ void SequenceCursor::prepare(Relation source, const SourceColumns *columns) {
         psprintf("SELECT s.%s::pg_catalog.int8, NULL::pg_catalog.text FROM %s s WHERE s.%s "
                  "OPERATOR(pg_catalog.>) $1 AND s.%s OPERATOR(pg_catalog.<=) $2 ORDER BY s.%s LIMIT $3",
                  order, relation_name(source_), order, order, order);
+    // All that is left may be read as it lies.
+    const char *rest = psprintf("SELECT s.%s::pg_catalog.int8, %s FROM %s s WHERE s.%s OPERATOR(pg_catalog.>) $1 "
+                                "AND s.%s OPERATOR(pg_catalog.<=) $2",
+                                order, column_list(columns), relation_name(source_), order, order);
+    rest_ = columns->any_order ? prepare_reader(rest, 2, types, columns, false) : NULL;
     const SourceColumns none{};
     numbers_ = prepare_reader(numbers, lengthof(types), types, &none, indexed);
 }
@@ -304,15 +312,23 @@ bool SequenceCursor::open(int64 rows) {
     if (left_ > 0) // the last stretch was not filled
         return false;
     left_ = rows;
+    open_ = is_rest(rows) ? rest_ : reader_;
     Datum parameters[] = {Int64GetDatum(next_.position), Int64GetDatum(sample_.safe), Int64GetDatum(rows)};
-    open_reader(reader_, parameters);
+    open_reader(open_, parameters);
     return true;
 }
 
+// is_rest tells whether so many rows are all that is left, and so many that it is worth a plan of its own.
+bool SequenceCursor::is_rest(int64 rows) const {
+    constexpr int64 many = 10000;
+    const int64 from = next_.position == nothing_read ? 0 : next_.position;
+    return rest_ && rows >= many && sample_.safe > from && sample_.safe - from <= rows;
+}
+
 bool SequenceCursor::read(SourceRow *row) {
-    if (!read_row(reader_, row))
+    if (!read_row(open_, row))
         return false;
-    next_.position = DatumGetInt64(row->order);
+    next_.position = Max(next_.position, DatumGetInt64(row->order));
     left_--;
     return true;
 }

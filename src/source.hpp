@@ -17,6 +17,7 @@ struct SourceColumns {
     const char *const *others; // what else
     const AttrNumber *numbers; // of columns among the others; NULL: they may be any expressions
     int count;
+    bool any_order = false; // rows may come in any order, where that is faster
 };
 
 // document_columns asks for a document and for columns beside it; row_columns for expressions over a row, which `content`
