@@ -23,7 +23,7 @@ ROOMS := bridge names naming catalog json_text value path mapping mapping_text d
 	moment merge_patch deep deep_times merge_definition merge_plan fold merge_state merge_row merge_delete merge_write merge_work create_merge \
 	aggregate latest patch_fold merge_patch_agg field create_table \
 	load_work create_load late rewind_load \
-	work create create_shred alter preview position purge rewind add_arrival infer_entry run entry module
+	work create create_shred after alter preview position purge rewind add_arrival infer_entry outcome run run_all entry module
 
 # The pieces of the install script, src/NAME.sql, in the order in which they run.
 SQL_PIECES := catalog format content pipeline arrival infer \
@@ -35,12 +35,12 @@ SQL_PIECES := catalog format content pipeline arrival infer \
 # test/check fails when a file is there that its list does not name.
 REGRESS := \
 	shred path types value format content mapping infer target error reject unknown preview writer key foreign_key pipeline \
-	snapshot hash arrival position purge rights comments \
+	snapshot hash arrival position purge rights run_all comments \
 	merge deep \
 	latest merge_patch create_table \
 	load track partitions back_off
 
-ISOLATION := foreign_key key load run sequence sequence_orders sequence_partition sequence_prepared snapshot hash hash_arrival hash_stamp
+ISOLATION := foreign_key key notify load run sequence sequence_orders sequence_partition sequence_prepared snapshot hash hash_arrival hash_stamp
 
 REGRESS_OPTS := --inputdir=. --load-extension=sluice
 ISOLATION_OPTS := --inputdir=test/isolation --load-extension=sluice

@@ -29,7 +29,7 @@ GRANT SELECT ON sluice.runs TO PUBLIC;
 COMMENT ON VIEW sluice.runs IS 'runs of your pipelines';
 COMMENT ON COLUMN sluice.runs.run_id IS 'number of the run';
 COMMENT ON COLUMN sluice.runs.pipeline IS 'name of the pipeline';
-COMMENT ON COLUMN sluice.runs.status IS 'running, succeeded, failed, canceled, or skipped because another run was at work';
+COMMENT ON COLUMN sluice.runs.status IS 'running, succeeded, failed, canceled, or skipped: another run was at work, or sluice.run_all found that one it runs after has not run';
 COMMENT ON COLUMN sluice.runs.started_at IS 'start of the run';
 COMMENT ON COLUMN sluice.runs.finished_at IS 'end of the run';
 COMMENT ON COLUMN sluice.runs.batches IS 'batches committed; grows while the run works';
@@ -42,7 +42,7 @@ COMMENT ON COLUMN sluice.runs.too_late IS 'source rows that came later than look
 COMMENT ON COLUMN sluice.runs.rejected IS 'source rows rejected';
 COMMENT ON COLUMN sluice.runs.retried IS 'earlier rejects that sluice.retry loaded';
 COMMENT ON COLUMN sluice.runs.nulled IS 'values that did not fit and became null, as the mapping says';
-COMMENT ON COLUMN sluice.runs.error IS 'the error that ended the run';
+COMMENT ON COLUMN sluice.runs.error IS 'the error that ended the run, or why it was skipped';
 COMMENT ON COLUMN sluice.runs.idle_runs IS 'runs since this one that found nothing new and got no row of their own';
 COMMENT ON COLUMN sluice.runs.undone_at IS 'when sluice.rewind undid what it wrote';
 
