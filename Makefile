@@ -16,12 +16,14 @@ VERSION := $(shell sed -n "s/^default_version *= *'\(.*\)'.*/\1/p" sluice.contro
 
 # The C++ sources, src/NAME.cpp: what others stand on comes first.
 ROOMS := bridge names naming catalog json_text value path mapping mapping_text document content coercion convert format foreign_key \
-	leaf_buffer keyed settle replaced writer sequence seen arrival leaves source expression order stamp work_list arrival_index ledger compare \
+	leaf_buffer probe_walk keyed settle replaced writer sequence seen arrival leaves source expression order stamp work_list arrival_index ledger compare \
 	shape dictionary coverage infer ddl key key_plan shred_plan shred sample grow cursor sequence_cursor snapshot_cursor hash_cursor \
 	datum_set partitions load_definition track back_off load_plan trigger_cursor \
 	pipeline rights chunk reject shred_work \
 	moment merge_patch deep deep_times merge_definition merge_plan fold merge_state merge_row merge_delete merge_write merge_work create_merge \
 	aggregate latest patch_fold merge_patch_agg field create_table \
+	signed tally stage calendar facts_mapping newest facts_plan dimension references facts_row facts_write facts_definition \
+	retention retention_table facts_work create_facts create_retention \
 	load_work create_load late rewind_load \
 	work create create_shred after alter preview position purge rewind add_arrival infer_entry outcome run run_all entry module
 
@@ -29,6 +31,7 @@ ROOMS := bridge names naming catalog json_text value path mapping mapping_text d
 SQL_PIECES := catalog format content pipeline arrival infer \
 	shred merge \
 	run position status reject grow latest merge_patch create_table \
+	signed facts retention \
 	track load back_off
 
 # The tests: sql/NAME.sql with expected/NAME.out, test/isolation/specs/NAME.spec with test/isolation/expected/NAME.out.
@@ -36,11 +39,12 @@ SQL_PIECES := catalog format content pipeline arrival infer \
 REGRESS := \
 	shred path types value format content mapping infer target error reject unknown preview writer key foreign_key pipeline \
 	snapshot hash arrival position purge rights run_all comments \
-	merge deep \
+	merge merge_rows merge_targets merge_reject deep \
 	latest merge_patch create_table \
+	signed facts facts_mapping measure dimension retention \
 	load track partitions back_off
 
-ISOLATION := foreign_key key notify load run sequence sequence_orders sequence_partition sequence_prepared snapshot hash hash_arrival hash_stamp
+ISOLATION := facts foreign_key key merge notify load run sequence sequence_orders sequence_partition sequence_prepared snapshot hash hash_arrival hash_stamp
 
 REGRESS_OPTS := --inputdir=. --load-extension=sluice
 ISOLATION_OPTS := --inputdir=test/isolation --load-extension=sluice
@@ -71,6 +75,7 @@ check: setup
 bench: setup
 	@test/bench/run
 	@test/bench/merge
+	@test/bench/facts/run
 bench-plot:
 	@test/bench/plot test/bench/results.tsv test/bench/results.svg
 format:

@@ -95,7 +95,7 @@ static void append_column(StringInfo list, Form_pg_attribute column) {
                      format_type_extended(column->atttypid, column->atttypmod,
                                           FORMAT_TYPE_TYPEMOD_GIVEN | FORMAT_TYPE_FORCE_QUALIFY));
     if (OidIsValid(column->attcollation) && column->attcollation != get_typcollation(column->atttypid))
-        appendStringInfo(list, " COLLATE %s", generate_collation_name(column->attcollation));
+        appendStringInfo(list, " COLLATE %s", collation_name(column->attcollation));
 }
 
 static const char *quoted_list(List *names) {
@@ -140,8 +140,9 @@ static void create_target(const MergeDefinition *definition, const NewPipeline *
             ereport(ERROR, (errcode(ERRCODE_UNDEFINED_COLUMN),
                             errmsg("key: column \"%s\" of source %s does not exist",
                                    static_cast<const char *>(lfirst(cell)), relation_name(RelationGetRelid(source)))));
-    execute(psprintf("CREATE TABLE %s (%s, PRIMARY KEY (%s))", definition->target, columns.data,
-                     quoted_list(definition->key)));
+    const char *statement = psprintf("CREATE TABLE %s (%s, PRIMARY KEY (%s))", definition->target, columns.data,
+                                     quoted_list(definition->key));
+    at_place("target", [&] { execute(statement); });
     ereport(NOTICE,
             (errmsg("target %s was created like %s", definition->target, relation_name(RelationGetRelid(source)))));
 }
@@ -209,6 +210,8 @@ static void create_merge(FunctionCallInfo fcinfo) {
     settle_target(&definition, &pipeline, source);
     pipeline.mapping = merge_definition_text(&definition);
     const MergePlan *plan = plan_merge(&definition, &slots, source, false);
+    if (plan->relation == pipeline.source)
+        argument_error("target", psprintf("%s is the source", relation_name(pipeline.source)), NULL);
     check_target_rights(plan);
     check_reading(plan, source);
     check_new_cursor(&pipeline, source);

@@ -169,6 +169,7 @@ bool forget_deleted(const MergePlan *plan, FoldValue *values, int64 deleted) {
     for (int i = 0; i < plan->leaf_count; i++)
         if (values[i].moment != unknown_moment && values[i].moment <= deleted) {
             values[i].moment = unknown_moment;
+            values[i].is_null = true;
             any = true;
         }
     return any;
@@ -291,7 +292,7 @@ void expect_values(const Fold *fold, uint32 hash) {
 // ---- rows
 
 // decide finds out which of a row's values count, before anything changes: an error in between leaves the key as it was.
-static void decide(const MergePlan *plan, FoldKey *key, const FoldInput *input) {
+static void decide(const MergePlan *plan, FoldKey *key, FoldInput *input) {
     for (int i = 0; i < plan->leaf_count; i++) {
         FoldValue *given = &input->values[i];
         const FoldValue *known = &key->values[i];
@@ -300,25 +301,16 @@ static void decide(const MergePlan *plan, FoldKey *key, const FoldInput *input) 
         given->moment = input->moment;
         if (known->moment == unknown_moment)
             continue;
+        input->column = plan->leaves[i].name;
         if (plan->leaves[i].rule == Rule::Sum)
             given->value = add_values(&plan->leaves[i], known, given);
         else if (!wins(&plan->leaves[i], known, given))
             given->moment = unknown_moment;
     }
+    input->column = NULL;
 }
 
-static void lay_row(const Fold *fold, FoldKey *key, const FoldInput *input) {
-    const MergePlan *plan = fold->plan;
-    if (input->deletes) {
-        if (input->moment > key->deleted) {
-            key->deleted = input->moment;
-            (void)forget_deleted(plan, key->values, key->deleted);
-        }
-        return;
-    }
-    key->newest = Max(key->newest, input->moment);
-    if (input->moment <= key->deleted)
-        return;
+static void lay_values(const MergePlan *plan, FoldKey *key, FoldInput *input) {
     decide(plan, key, input);
     for (int i = 0; i < plan->leaf_count; i++)
         if (input->values[i].moment == unknown_moment)
@@ -329,7 +321,21 @@ static void lay_row(const Fold *fold, FoldKey *key, const FoldInput *input) {
             replace_value(&plan->leaves[i], &key->values[i], &input->values[i]);
 }
 
-FoldKey *fold_row(Fold *fold, const FoldInput *input, uint32 hash) {
+static void lay_row(const Fold *fold, FoldKey *key, FoldInput *input) {
+    const MergePlan *plan = fold->plan;
+    if (input->deletes) {
+        if (input->moment > key->deleted) {
+            key->deleted = input->moment;
+            (void)forget_deleted(plan, key->values, key->deleted);
+        }
+        return;
+    }
+    if (input->moment > key->deleted)
+        lay_values(plan, key, input);
+    key->newest = Max(key->newest, input->moment);
+}
+
+FoldKey *fold_row(Fold *fold, FoldInput *input, uint32 hash) {
     FoldKey *key = find_or_add(fold, input, hash);
     MemoryContext before = MemoryContextSwitchTo(fold->memory);
     lay_row(fold, key, input);
@@ -337,7 +343,7 @@ FoldKey *fold_row(Fold *fold, const FoldInput *input, uint32 hash) {
     return key;
 }
 
-FoldKey *fold_alone(Fold *fold, const FoldInput *input) {
+FoldKey *fold_alone(Fold *fold, FoldInput *input) {
     FoldKey *key = new_key(fold, input);
     MemoryContext before = MemoryContextSwitchTo(fold->memory);
     lay_row(fold, key, input);

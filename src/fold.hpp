@@ -16,9 +16,10 @@ struct FoldValue {
     bool is_null; // known to be null
 };
 
-// A source row that may have to be rejected.
+// A source row that may have to be written by itself, or be rejected.
 struct FoldRow {
     FoldRow *next;
+    int64 arrival; // in which order they came
     SourceRow row; // number, hash
     const char *place;
     Datum whole;
@@ -36,7 +37,7 @@ struct FoldKey {
     int64 newest;                     // of the rows that do not delete
     int64 deleted;                    // of those that do
     int64 place;                      // sorts like the first column of the key, where that is a number; else 0
-    FoldRow *rows, *last_row;         // where rows may be rejected
+    FoldRow *rows, *last_row;         // where they are held
     DeletedRow *taken;                // the row that was there, where a delete took it away
     Datum key[FLEXIBLE_ARRAY_MEMBER]; // then the values
 };
@@ -61,7 +62,8 @@ struct FoldInput {
     Datum *key;
     int64 moment;
     bool deletes;
-    FoldValue *values; // of leaves; moment says only whether something is known
+    FoldValue *values;  // of leaves; moment says only whether something is known
+    const char *column; // in hand, for error messages; or NULL
 };
 
 Fold *make_fold(const MergePlan *plan, MemoryContext parent);
@@ -70,7 +72,7 @@ FoldInput *make_fold_input(const MergePlan *plan);
 
 // fold_row lays a row over what is known of its key; `hash` is that of the key.
 uint32 fold_hash(const MergePlan *plan, const Datum *key);
-FoldKey *fold_row(Fold *fold, const FoldInput *input, uint32 hash);
+FoldKey *fold_row(Fold *fold, FoldInput *input, uint32 hash);
 
 // Waiting for memory is most of the work when there are many keys: these ask for what fold_row is going to look at, in this
 // order, with other work in between.
@@ -78,7 +80,7 @@ void expect_slot(const Fold *fold, uint32 hash);
 void expect_key(const Fold *fold, uint32 hash);
 void expect_values(const Fold *fold, uint32 hash);
 // fold_alone folds a row by itself.
-FoldKey *fold_alone(Fold *fold, const FoldInput *input);
+FoldKey *fold_alone(Fold *fold, FoldInput *input);
 
 // lay_value lays one value over another by the leaf's rule (not Deep); it tells whether anything changed.
 bool lay_value(const MergeLeaf *leaf, FoldValue *known, const FoldValue *given);

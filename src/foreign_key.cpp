@@ -12,7 +12,7 @@ namespace sluice {
 
 static bool type_runs_code(Oid type);
 
-static bool is_simple_key(Oid constraint) {
+bool is_simple_key(Oid constraint) {
     HeapTuple tuple = SearchSysCache1(CONSTROID, ObjectIdGetDatum(constraint));
     if (!HeapTupleIsValid(tuple))
         return false;

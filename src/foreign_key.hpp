@@ -14,6 +14,9 @@ struct ColumnLink {
 // implied_foreign_keys lists the constraints of `child` that such links fulfil when the parent rows are in `parent`.
 List *implied_foreign_keys(Relation child, Oid parent, const ColumnLink *links, int count);
 
+// is_simple_key tells whether a foreign key asks no more than that its columns, where none is null, are found.
+bool is_simple_key(Oid constraint);
+
 // drop_implied_checks takes the check triggers of these constraints from a table that is about to be written.
 void drop_implied_checks(ResultRelInfo *relation, List *constraints);
 

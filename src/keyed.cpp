@@ -202,6 +202,7 @@ void end_scans(Writer *writer) {
             if (probe->scan)
                 index_endscan(probe->scan);
             probe->scan = NULL;
+            end_walk(probe);
         }
     if (writer->snapshot)
         UnregisterSnapshot(writer->snapshot);
@@ -302,6 +303,16 @@ static TupleTableSlot *to_root(Target *target, ResultRelInfo *leaf, TupleTableSl
     return slot;
 }
 
+// descend looks for a key from the root of the index.
+static bool descend(Writer *writer, Keyed *keyed, LeafProbe *probe, const Datum *key) {
+    if (!probe->scan)
+        probe->scan = begin_index_scan(probe->leaf->ri_RelationDesc, probe->index, writer->snapshot, keyed->count);
+    for (int i = 0; i < keyed->count; i++)
+        probe->keys[i].sk_argument = key[i];
+    index_rescan(probe->scan, probe->keys, keyed->count, NULL, 0);
+    return index_getnext_slot(probe->scan, ForwardScanDirection, probe->found);
+}
+
 static bool probe_table(Writer *writer, Target *target, KeyedRow *row) {
     Keyed *keyed = target->keyed;
     bool buffered;
@@ -313,12 +324,8 @@ static bool probe_table(Writer *writer, Target *target, KeyedRow *row) {
         writer->snapshot = RegisterSnapshot(GetLatestSnapshot());
     // what the access method keeps with its scan (the dead entries that it met ...) it takes from the current context
     MemoryContext before = MemoryContextSwitchTo(writer->estate->es_query_cxt);
-    if (!probe->scan)
-        probe->scan = begin_index_scan(row->leaf->ri_RelationDesc, probe->index, writer->snapshot, keyed->count);
-    for (int i = 0; i < keyed->count; i++)
-        probe->keys[i].sk_argument = row->key[i];
-    index_rescan(probe->scan, probe->keys, keyed->count, NULL, 0);
-    const bool found = index_getnext_slot(probe->scan, ForwardScanDirection, probe->found);
+    const bool found = may_walk(writer, keyed, probe) ? walk_to(writer, keyed, probe, row->key[0])
+                                                      : descend(writer, keyed, probe, row->key);
     MemoryContextSwitchTo(before);
     if (!found)
         return false;
@@ -411,6 +418,17 @@ static bool is_older(Keyed *keyed, const TupleTableSlot *fresh, const TupleTable
                                            known->tts_values[column])) < 0;
 }
 
+// is_same compares values by their bytes; short ones, which lie in their row, at once.
+static bool is_same(Form_pg_attribute column, Datum left, Datum right) {
+    const struct varlena *a = reinterpret_cast<struct varlena *>(DatumGetPointer(left));
+    const struct varlena *b = reinterpret_cast<struct varlena *>(DatumGetPointer(right));
+    if (column->attlen != -1 || VARATT_IS_EXTERNAL(a) || VARATT_IS_COMPRESSED(a) || VARATT_IS_EXTERNAL(b) ||
+        VARATT_IS_COMPRESSED(b))
+        return datum_image_eq(left, right, column->attbyval, column->attlen);
+    return VARSIZE_ANY_EXHDR(a) == VARSIZE_ANY_EXHDR(b) &&
+           memcmp(VARDATA_ANY(a), VARDATA_ANY(b), VARSIZE_ANY_EXHDR(a)) == 0;
+}
+
 // lay_over fills what the document leaves alone from what is known; it tells whether anything changes. The key stays as it
 // is written there (1.0 is found by 1.00): by ON CONFLICT it does, too.
 static bool lay_over(Target *target, TupleTableSlot *fresh, const TupleTableSlot *known) {
@@ -424,8 +442,7 @@ static bool lay_over(Target *target, TupleTableSlot *fresh, const TupleTableSlot
             fresh->tts_values[i] = known->tts_values[i];
             fresh->tts_isnull[i] = known->tts_isnull[i];
         } else if (fresh->tts_isnull[i] != known->tts_isnull[i] ||
-                   (!fresh->tts_isnull[i] &&
-                    !datum_image_eq(fresh->tts_values[i], known->tts_values[i], column->attbyval, column->attlen))) {
+                   (!fresh->tts_isnull[i] && !is_same(column, fresh->tts_values[i], known->tts_values[i]))) {
             changed = true;
         }
     }

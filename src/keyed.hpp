@@ -15,6 +15,11 @@ struct LeafProbe {
     TupleTableSlot *found; // the row as it lies there
     TupleTableSlot *fresh; // the row as it shall be
     bool empty;            // there were no rows when it was first asked
+    // keys that are asked for in their order: see probe_walk.cpp
+    IndexScanDesc walk;
+    bool has_entry; // the walk stands at one
+    int far;        // how often in a row the next key was too far away
+    Datum last;     // the key asked for last
 };
 
 struct Keyed {
@@ -39,6 +44,10 @@ struct Keyed {
 };
 
 Size row_size(const Writer *writer);
+// may_walk tells whether a key can be looked for by walking through the index; walk_to does so: the row is in probe->found.
+bool may_walk(const Writer *writer, const Keyed *keyed, const LeafProbe *probe);
+bool walk_to(Writer *writer, const Keyed *keyed, LeafProbe *probe, Datum key);
+void end_walk(LeafProbe *probe);
 LeafProbe *leaf_probe(Writer *writer, Keyed *keyed, ResultRelInfo *leaf);
 void end_scans(Writer *writer);
 void link_row(Keyed *keyed, KeyedRow *row);

@@ -70,6 +70,13 @@ const char *pointer_to(const char *pointer, const char *member);
 // mapped_column finds a table's column by name; NULL when the mapping does not fill it.
 const MappedColumn *mapped_column(const MappedTable *table, const char *name);
 
+// Reading JSON: a string that may be a name; a value that must be a string (`what` it is, in the error); an error for a word
+// that is none of those that `what` knows.
+const char *plain_string(const char *text, uint32 length, const char *pointer);
+const char *string_of(const Value &value, const char *pointer, const char *what);
+[[noreturn]] void unknown_member(const char *pointer, const char *name, const char *what, const char *const *known,
+                                 int count);
+
 // mapping_error starts an error at a place of the mapping: `pointer: what`.
 [[noreturn]] void mapping_error(const char *pointer, const char *what, const char *hint);
 

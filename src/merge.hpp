@@ -41,6 +41,7 @@ struct MergeLeaf {
     int32 typmod;
     int16 length;
     bool by_value;
+    bool not_null; // a column that must not be null
     Oid collation;
     bool has_order;        // else values are compared by their bytes
     FmgrInfo compare;      // of two values

@@ -115,8 +115,10 @@ static int64 number_of(HeapTuple tuple, TupleDesc type) {
 
 // fate_of says what becomes of the row of a key of which something is remembered.
 static Fate fate_of(const MergePlan *plan, const FoldKey *key, const MergeState *state) {
-    if (key->deleted <= state->deleted || state->waits || state->newest <= state->deleted)
-        return Fate::Stays; // it is gone already, or was never there
+    if (key->deleted <= state->deleted)
+        return Fate::Stays; // it is gone already
+    if (state->waits || state->newest <= state->deleted)
+        return Fate::GoesIfOld; // if there is a row, somebody else put it there
     if (state->newest <= key->deleted)
         return Fate::Goes;
     for (int i = 0; i < plan->leaf_count; i++)

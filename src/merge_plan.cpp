@@ -464,9 +464,18 @@ static bool must_be_given(Form_pg_attribute column) {
            (column->attnotnull || has_not_null_domain(column->atttypid));
 }
 
+static void plan_not_null(MergePlan *plan) {
+    for (int i = 0; i < plan->item_count; i++) {
+        Form_pg_attribute column = TupleDescAttr(plan->columns, plan->items[i].number);
+        if (plan->items[i].leaf >= 0)
+            plan->leaves[plan->items[i].leaf].not_null = column->attnotnull || has_not_null_domain(column->atttypid);
+    }
+}
+
 // plan_required lists the columns without which a row cannot be written; one that nothing fills is refused.
 static void plan_required(Planning *planning) {
     MergePlan *plan = planning->plan;
+    plan_not_null(plan);
     for (int i = 0; i < plan->columns->natts; i++) {
         Form_pg_attribute column = TupleDescAttr(plan->columns, i);
         if (!must_be_given(column) || is_key(planning->definition, NameStr(column->attname)))
@@ -520,7 +529,7 @@ MergePlan *plan_merge(const MergeDefinition *definition, List **slots, Relation 
     plan_document(&planning);
     plan_delete(&planning);
     plan_required(&planning);
-    plan->whole = whole ? add_expression(plan, "s") : -1;
+    plan->whole = whole ? add_expression(plan, whole_row(source)) : -1;
     plan->slot_count = list_length(*slots);
     table_close(planning.target, NoLock);
     return plan;

@@ -12,7 +12,6 @@ constexpr int64 said = oldest_moment;
 struct Taking {
     const MergePlan *plan;
     FoldInput *input;
-    const MergeLeaf **leaf;
 };
 
 // may_clear tells whether a null can be a value of a leaf.
@@ -25,17 +24,26 @@ static Datum whole_patch(Datum value) {
     return JsonbPGetDatum(patch);
 }
 
+// check_clearing refuses a null that clears what must not be null, so that it does not matter whether there is a row yet.
+static void check_clearing(const Taking *taking, const MergeLeaf *leaf) {
+    if (leaf->not_null)
+        ereport(ERROR, (errcode(ERRCODE_NOT_NULL_VIOLATION),
+                        errmsg("column %s of %s must not be null", leaf->name, relation_name(taking->plan->relation)),
+                        errdetail("A null clears it, since that is what a null stands for in this merge.")));
+}
+
 static void take_value(const Taking *taking, int number, Datum value, bool is_null) {
     MergeLeaf *leaf = &taking->plan->leaves[number];
     FoldValue *given = &taking->input->values[number];
     given->moment = unknown_moment;
-    if (taking->leaf)
-        *taking->leaf = leaf;
+    taking->input->column = leaf->name;
     if (!is_null)
         value = coerce_value(&leaf->coercion, value, &is_null);
     if (!is_null && leaf->rule == Rule::Deep)
         value = whole_patch(value);
     const bool is_value = !is_null || (taking->plan->clears && may_clear(leaf));
+    if (is_value && is_null)
+        check_clearing(taking, leaf);
     if (is_value)
         *given = FoldValue{said, value, is_null};
 }
@@ -94,13 +102,14 @@ static void take_member(const Taking *taking, const MergeItem *item, const Value
     const bool clears = value.kind == ValueKind::Null;
     if (item->leaf >= 0) {
         MergeLeaf *leaf = &taking->plan->leaves[item->leaf];
-        if (taking->leaf)
-            *taking->leaf = leaf;
+        taking->input->column = leaf->name;
         bool is_null = clears;
         Datum converted = clears ? 0 : convert_value(&leaf->conversion, value, &is_null);
         if (!is_null && leaf->rule == Rule::Deep)
             converted = whole_patch(converted);
         const bool is_value = !is_null || may_clear(leaf);
+        if (is_value && is_null)
+            check_clearing(taking, leaf);
         taking->input->values[item->leaf] = FoldValue{is_value ? said : unknown_moment, converted, is_null};
         return;
     }
@@ -123,8 +132,9 @@ static void null_key(const MergePlan *plan, int number) {
 static void take_key(const MergePlan *plan, const SourceRow *row, const Value *document, FoldInput *input) {
     for (int i = 0; i < plan->key_count; i++) {
         bool is_null;
+        const char *name = NameStr(TupleDescAttr(plan->columns, plan->key[i] - 1)->attname);
+        input->column = name;
         if (document) {
-            const char *name = NameStr(TupleDescAttr(plan->columns, plan->key[i] - 1)->attname);
             input->key[i] =
                 convert_value(&plan->key_conversions[i], value_member(*document, name, strlen(name)), &is_null);
         } else {
@@ -136,27 +146,33 @@ static void take_key(const MergePlan *plan, const SourceRow *row, const Value *d
     }
 }
 
+// take_moment also finds out whether the target can hold it, while the row is at hand.
 static void take_moment(const MergePlan *plan, const SourceRow *row, const Value *document, FoldInput *input) {
-    if (plan->time >= 0) {
-        input->moment = moment_of(plan->moments, row->columns[plan->time], row->nulls[plan->time]);
-        return;
-    }
     bool is_null;
-    const Value value = value_member(*document, plan->time_member, strlen(plan->time_member));
-    const Datum moment = convert_value(const_cast<Conversion *>(&plan->time_conversion), value, &is_null);
+    Datum moment;
+    input->column = plan->newest ? NameStr(TupleDescAttr(plan->columns, plan->newest - 1)->attname) : NULL;
+    if (plan->time >= 0) {
+        moment = row->columns[plan->time];
+        is_null = row->nulls[plan->time];
+    } else {
+        const Value value = value_member(*document, plan->time_member, strlen(plan->time_member));
+        moment = convert_value(const_cast<Conversion *>(&plan->time_conversion), value, &is_null);
+    }
     input->moment = moment_of(plan->moments, moment, is_null);
+    if (plan->newest && !is_null)
+        (void)coerce_value(const_cast<Coercion *>(&plan->newest_coercion), moment, &is_null);
 }
 
-void take_source_row(const MergePlan *plan, const SourceRow *row, const Value *document, FoldInput *input,
-                     const MergeLeaf **leaf) {
-    const Taking taking{plan, input, leaf};
-    *leaf = NULL;
+void take_source_row(const MergePlan *plan, const SourceRow *row, const Value *document, FoldInput *input) {
+    const Taking taking{plan, input};
+    input->column = NULL;
     if (document && document->kind != ValueKind::Object)
         ereport(ERROR, (errcode(ERRCODE_DATATYPE_MISMATCH),
                         errmsg("the document is %s, not an object", kind_name(*document))));
     take_key(plan, row, document, input);
     take_moment(plan, row, document, input);
     input->deletes = plan->deletes && DatumGetBool(row->columns[plan->delete_at]);
+    input->column = NULL;
     if (input->deletes)
         return;
     for (int i = 0; i < plan->item_count; i++) {
@@ -166,7 +182,7 @@ void take_source_row(const MergePlan *plan, const SourceRow *row, const Value *d
         else
             take_item(&taking, item, row->columns[item->source], row->nulls[item->source]);
     }
-    *leaf = NULL;
+    input->column = NULL;
 }
 
 // ---- a target row
@@ -216,7 +232,7 @@ bool put_item(const MergeItem *item, const FoldValue *leaves, Datum *value, bool
     if (item->leaf >= 0) {
         const FoldValue *leaf = &leaves[item->leaf];
         *value = leaf->value;
-        *is_null = leaf->moment == unknown_moment || leaf->is_null;
+        *is_null = leaf->is_null;
         return leaf->moment != unknown_moment;
     }
     Datum *values = static_cast<Datum *>(palloc0(sizeof(Datum) * (item->fields->natts + 1)));

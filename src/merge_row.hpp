@@ -7,12 +7,11 @@
 
 namespace sluice {
 
-// take_source_row reads what a source row says. A null in the key raises 23502; `leaf`, if not NULL, is where it is.
-void take_source_row(const MergePlan *plan, const SourceRow *row, const Value *document, FoldInput *input,
-                     const MergeLeaf **leaf);
+// take_source_row reads what a source row says. A null in the key raises 23502.
+void take_source_row(const MergePlan *plan, const SourceRow *row, const Value *document, FoldInput *input);
 
 // take_target_row reads the leaves of a row of the target; what is null there is unknown, what is not has the moment
-// given, or that of its leaf in `moments`.
+// given, or that of its leaf in `moments`: a value of which no source row is known keeps its place in a composite value.
 void take_target_row(const MergePlan *plan, const Datum *values, const bool *nulls, int64 moment, const int64 *moments,
                      FoldValue *leaves);
 

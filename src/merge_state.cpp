@@ -2,6 +2,7 @@
 #include "merge_state.hpp"
 
 #include "catalog.hpp"
+#include "cursor.hpp"
 #include "names.hpp"
 
 namespace sluice {
@@ -29,7 +30,7 @@ static const char *key_definition(Relation target, const MergePlan *plan, bool t
                          format_type_extended(column->atttypid, column->atttypmod,
                                               FORMAT_TYPE_TYPEMOD_GIVEN | FORMAT_TYPE_FORCE_QUALIFY));
         if (OidIsValid(column->attcollation) && column->attcollation != DEFAULT_COLLATION_OID)
-            appendStringInfo(&list, " COLLATE %s", generate_collation_name(column->attcollation));
+            appendStringInfo(&list, " COLLATE %s", collation_name(column->attcollation));
     }
     return list.data;
 }
@@ -57,6 +58,15 @@ void drop_merge_states(int32 pipeline) {
     const Parameters none{};
     if (OidIsValid(find_table(pipeline)))
         catalog_execute(psprintf("DROP TABLE %s", merge_states_name(pipeline)), &none);
+}
+
+bool count_waiting_keys(int32 pipeline, int64 *count) {
+    if (!OidIsValid(find_table(pipeline)))
+        return false;
+    *count = count_rows(
+        psprintf("SELECT pg_catalog.count(*) FROM %s WHERE sluice_waiting IS NOT NULL", merge_states_name(pipeline)), 0,
+        NULL, NULL);
+    return true;
 }
 
 static void give_to_owner(int32 pipeline, Relation table, Oid owner) {

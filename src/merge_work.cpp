@@ -7,7 +7,9 @@
 // Where rows may be rejected, what does not fit as it is read is rejected by itself. What only writing shows (a check, a
 // foreign key) is the fault of a key, whose rows are not at hand any more: the batch is rolled back and done again carefully,
 // smaller and with its rows held. Then keys are written in halves until the bad ones are found, and the rows of these one by
-// one, as they came.
+// one, as they came. Where none may be rejected that is done, too: to tell which row it is, and because a unique index may
+// have refused what is right: a value that goes from one key to another is free only when the other is written. So keys that
+// are refused are tried again as long as that gets any of them in, and what is left goes the way its rows went.
 #include "merge_work.hpp"
 
 #include "catalog.hpp"
@@ -53,16 +55,17 @@ private:
     bool fold_or_refuse(const SourceRow *row);
     void refuse(const SourceRow *row, const char *place, Datum whole, const ErrorData *error);
     const char *locate(const ErrorData *error) const;
-    MergeWriter writer() const;
+    MergeWriter writer(const char *place) const;
     void count(const MergeWriter *writer);
-    ErrorData *try_write(FoldKey **keys, int64 count);
-    void write_halves(FoldKey **keys, int64 count);
-    void write_rows(const FoldKey *key);
+    ErrorData *try_write(FoldKey **keys, int64 count, const char *place);
+    int64 write_halves(FoldKey **keys, int64 count);
+    void write_rows(FoldKey **keys, int64 count);
+    void write_carefully(FoldKey **keys, int64 count);
     void release(const FoldRow *row);
     static void take_context(void *argument);
 
     Job *job_;
-    bool careful_, precise_, found_bad_;
+    bool careful_, found_bad_, writing_;
     // the plan
     MergePlan *plan_;
     MergeStates *states_;
@@ -72,6 +75,7 @@ private:
     RunCounts *counts_;
     Fold *fold_;
     FoldInput *input_;
+    int64 held_; // rows
     // rows that wait until the memory of their keys is there
     static constexpr int queue_length = steady_rows;
     bool queues_;
@@ -80,7 +84,6 @@ private:
     int64 first_, next_; // numbers of the rows in it
     // where it is, for error messages
     const SourceRow *row_;
-    const MergeLeaf *leaf_;
 };
 
 // ---- planning
@@ -92,6 +95,14 @@ static void store_slots(const Pipeline *pipeline) {
     catalog_execute("UPDATE sluice.pipeline SET slots = $2 WHERE pipeline_id = $1::int", &parameters);
 }
 
+static List *copy_names(List *names) {
+    List *copy = NIL;
+    ListCell *cell;
+    foreach (cell, names)
+        copy = lappend(copy, pstrdup(static_cast<const char *>(lfirst(cell))));
+    return copy;
+}
+
 // plan: columns that are new get times of their own, behind those of the others.
 SourceColumns MergeWork::plan(Relation source) {
     plan_ = NULL;
@@ -100,7 +111,7 @@ SourceColumns MergeWork::plan(Relation source) {
     MergePlan *plan = plan_merge(read_merge_definition(pipeline->mapping), &slots, source, rejects());
     if (list_length(slots) != list_length(pipeline->slots)) {
         MemoryContext before = MemoryContextSwitchTo(job_->memory);
-        pipeline->slots = list_copy_deep(slots);
+        pipeline->slots = copy_names(slots);
         MemoryContextSwitchTo(before);
         store_slots(pipeline);
     }
@@ -131,7 +142,8 @@ int64 MergeWork::room(int64 rows) {
 
 void MergeWork::begin(RunCounts *counts) {
     counts_ = counts;
-    found_bad_ = false;
+    found_bad_ = writing_ = false;
+    held_ = 0;
     fold_ = make_fold(plan_, job_->batch);
     input_ = make_fold_input(plan_);
     queues_ = may_queue();
@@ -140,7 +152,7 @@ void MergeWork::begin(RunCounts *counts) {
 
 // may_queue: only rows of which every part is there as it is wanted.
 bool MergeWork::may_queue() const {
-    return job_->cursor->is_steady() && !rejects() && !plan_->converts && plan_->document < 0;
+    return job_->cursor->is_steady() && !careful_ && !rejects() && !plan_->converts && plan_->document < 0;
 }
 
 void MergeWork::take_context(void *argument) {
@@ -148,9 +160,9 @@ void MergeWork::take_context(void *argument) {
     StringInfoData place;
     initStringInfo(&place);
     work->job_->cursor->describe(work->row_, &place);
-    if (work->leaf_)
+    if (work->input_->column)
         errcontext("merge into %s, source row with %s, column %s", relation_name(work->plan_->relation), place.data,
-                   work->leaf_->name);
+                   work->input_->column);
     else
         errcontext("merge into %s, source row with %s", relation_name(work->plan_->relation), place.data);
 }
@@ -163,8 +175,13 @@ void MergeWork::hold(const SourceRow *row, FoldKey *key, FoldKey *alone) {
     initStringInfo(&place);
     job_->cursor->describe(row, &place);
     held->place = place.data;
+    held->arrival = held_++;
     held->row.number = row->number;
-    held->whole = datumCopy(row->columns[plan_->whole], false, -1);
+    if (row->hash)
+        held->row.hash =
+            static_cast<ContentHash *>(memcpy(palloc(sizeof(ContentHash)), row->hash, sizeof(ContentHash)));
+    if (plan_->whole >= 0)
+        held->whole = datumCopy(row->columns[plan_->whole], false, -1);
     held->alone = alone;
     if (key->last_row)
         key->last_row->next = held;
@@ -184,8 +201,8 @@ void MergeWork::fold(const SourceRow *row) {
         value = read_document(&documents_, row->columns[plan_->document]);
         document = &value;
     }
-    take_source_row(plan_, row, document, input_, &leaf_);
-    FoldKey *alone = careful_ && rejects() ? fold_alone(fold_, input_) : NULL;
+    take_source_row(plan_, row, document, input_);
+    FoldKey *alone = careful_ ? fold_alone(fold_, input_) : NULL;
     FoldKey *key = fold_row(fold_, input_, fold_hash(plan_, input_->key));
     if (alone)
         hold(row, key, alone);
@@ -230,8 +247,7 @@ void MergeWork::take_queued(int count) {
     MemoryContextSwitchTo(job_->row);
     for (; count > 0; count--, first_++) {
         row_ = &queued_[first_ % queue_length];
-        leaf_ = NULL;
-        take_source_row(plan_, row_, NULL, input_, &leaf_);
+        take_source_row(plan_, row_, NULL, input_);
         (void)fold_row(fold_, input_, hashes_[first_ % queue_length]);
     }
     MemoryContextSwitchTo(job_->batch);
@@ -269,7 +285,7 @@ void MergeWork::take(const SourceRow *row) {
     }
     ErrorContextCallback context{error_context_stack, take_context, this};
     row_ = row;
-    leaf_ = NULL;
+    input_->column = NULL;
     error_context_stack = &context;
     MemoryContextSwitchTo(job_->row);
     if (rejects())
@@ -300,7 +316,7 @@ const char *MergeWork::locate(const ErrorData *error) const {
     append_member(&json, "table",
                   error->table_name ? quote_qualified_identifier(error->schema_name, error->table_name)
                                     : relation_name(plan_->relation));
-    append_member(&json, "column", error->column_name ? error->column_name : leaf_ ? leaf_->name : NULL);
+    append_member(&json, "column", error->column_name ? error->column_name : input_->column);
     append_member(&json, "constraint", error->constraint_name);
     append_member(&json, "detail", error->detail);
     appendStringInfoChar(&json, '}');
@@ -323,13 +339,13 @@ void MergeWork::release(const FoldRow *row) {
 
 // ---- writing
 
-MergeWriter MergeWork::writer() const {
+MergeWriter MergeWork::writer(const char *place) const {
     MergeWriter writer{};
+    writer.place = place;
     writer.plan = plan_;
     writer.states = states_;
     writer.cache = cache_;
     writer.row = job_->row;
-    writer.in_order = precise_;
     writer.see = job_->see;
     writer.seer = job_->seer;
     return writer;
@@ -341,12 +357,16 @@ void MergeWork::count(const MergeWriter *writer) {
     counts_->deleted += writer->counts.deleted;
 }
 
+static bool is_unique_error(const ErrorData *error) {
+    return error->sqlerrcode == ERRCODE_UNIQUE_VIOLATION || error->sqlerrcode == ERRCODE_EXCLUSION_VIOLATION;
+}
+
 // try_write writes keys in a subtransaction of their own; what is wrong with them is given back.
-ErrorData *MergeWork::try_write(FoldKey **keys, int64 count) {
+ErrorData *MergeWork::try_write(FoldKey **keys, int64 count, const char *place) {
     ResourceOwner resources = CurrentResourceOwner;
     MemoryContext memory = CurrentMemoryContext;
     ErrorData *volatile error = NULL;
-    MergeWriter writer = this->writer();
+    MergeWriter writer = this->writer(place);
     BeginInternalSubTransaction(NULL);
     MemoryContextSwitchTo(memory);
     PG_TRY();
@@ -374,71 +394,111 @@ ErrorData *MergeWork::try_write(FoldKey **keys, int64 count) {
     return error;
 }
 
-// write_rows writes the rows of a key one after the other, and refuses those that do not fit.
-void MergeWork::write_rows(const FoldKey *key) {
-    for (FoldRow *row = key->rows; row; row = row->next) {
+static int compare_arrivals(const void *left, const void *right) {
+    const FoldRow *a = *static_cast<FoldRow *const *>(left), *b = *static_cast<FoldRow *const *>(right);
+    return a->arrival < b->arrival ? -1 : a->arrival > b->arrival;
+}
+
+// rows_of lists the rows of keys as they came.
+static FoldRow **rows_of(FoldKey **keys, int64 count, int64 held, int64 *rows) {
+    FoldRow **list =
+        static_cast<FoldRow **>(MemoryContextAllocHuge(CurrentMemoryContext, sizeof(FoldRow *) * (held + 1)));
+    *rows = 0;
+    for (int64 i = 0; i < count; i++)
+        for (FoldRow *row = keys[i]->rows; row; row = row->next)
+            list[(*rows)++] = row;
+    qsort(list, *rows, sizeof(FoldRow *), compare_arrivals);
+    return list;
+}
+
+// write_rows writes the rows of keys one by one, as they came, and refuses those that do not fit.
+void MergeWork::write_rows(FoldKey **keys, int64 count) {
+    int64 rows;
+    FoldRow **list = rows_of(keys, count, held_, &rows);
+    for (int64 i = 0; i < rows; i++) {
+        const FoldRow *row = list[i];
         FoldKey *alone = row->alone;
-        const ErrorData *error = try_write(&alone, 1);
+        ErrorData *error = try_write(&alone, 1, row->place);
+        if (error && !rejects())
+            ReThrowError(error);
         if (error)
             refuse(&row->row, row->place, row->whole, error);
         else
             release(row);
     }
+    pfree(list);
 }
 
-void MergeWork::write_halves(FoldKey **keys, int64 count) {
+// write_halves writes what can be written of keys; the others come to stand first, and it tells how many there are.
+int64 MergeWork::write_halves(FoldKey **keys, int64 count) {
+    CHECK_FOR_INTERRUPTS();
     if (count == 0)
-        return;
-    if (!try_write(keys, count)) {
+        return 0;
+    const ErrorData *error = try_write(keys, count, NULL);
+    if (!error) {
         for (int64 i = 0; i < count; i++)
             for (const FoldRow *row = keys[i]->rows; row; row = row->next)
                 release(row);
-        return;
+        return 0;
     }
     found_bad_ = true;
-    if (count == 1) {
-        write_rows(keys[0]);
-        return;
+    if (count == 1 && !rejects() && !is_unique_error(error)) {
+        write_rows(keys, 1); // which ends the batch, unless they fit one by one
+        return 0;
     }
-    write_halves(keys, count / 2);
-    write_halves(keys + count / 2, count - count / 2);
+    if (count == 1)
+        return 1;
+    const int64 half = count / 2, left = write_halves(keys, half), more = write_halves(keys + half, count - half);
+    memmove(keys + left, keys + half, sizeof(FoldKey *) * more);
+    return left + more;
+}
+
+static void reverse_keys(FoldKey **keys, int64 count) {
+    for (int64 i = 0; i < count / 2; i++) {
+        FoldKey *key = keys[i];
+        keys[i] = keys[count - 1 - i];
+        keys[count - 1 - i] = key;
+    }
+}
+
+// write_carefully goes up and down the order of keys: where a value of each goes to the next, one of the two ways is right.
+void MergeWork::write_carefully(FoldKey **keys, int64 count) {
+    int64 before;
+    do {
+        before = count;
+        count = write_halves(keys, count);
+        reverse_keys(keys, count);
+    } while (count > 0 && count < before);
+    write_rows(keys, count);
 }
 
 void MergeWork::finish() {
     sort_fold(fold_);
-    if (careful_ && rejects()) {
-        leaf_ = NULL;
-        write_halves(fold_->keys, fold_->count);
+    writing_ = true;
+    if (careful_) {
+        input_->column = NULL;
+        write_carefully(fold_->keys, fold_->count);
         return;
     }
-    MergeWriter writer = this->writer();
+    MergeWriter writer = this->writer(NULL);
     write_fold(&writer, fold_->keys, fold_->count);
     count(&writer);
 }
 
 // ---- when a batch fails
 
-static bool is_unique_error(const ErrorData *error) {
-    return error->sqlerrcode == ERRCODE_UNIQUE_VIOLATION || error->sqlerrcode == ERRCODE_EXCLUSION_VIOLATION;
-}
-
 bool MergeWork::again(const ErrorData *error, bool last) {
     if (last || !plan_)
         return false;
     if (is_key_race(error, &plan_->key_index, 1))
         return true;
-    if (is_unique_error(error) && !precise_)
-        return precise_ = true;
-    if (rejects() && !careful_ && is_document_error(error))
-        return careful_ = true;
-    return false;
+    if (careful_ || !writing_ || !is_document_error(error))
+        return false;
+    return careful_ = true;
 }
 
 // committed: after a batch in which nothing had to be searched for, the next one is fast again.
-void MergeWork::committed() {
-    precise_ = false;
-    careful_ = job_->options.retry || (careful_ && found_bad_);
-}
+void MergeWork::committed() { careful_ = job_->options.retry || (careful_ && found_bad_); }
 
 Work *make_merge_work(Job *job) { return new (palloc0(sizeof(MergeWork))) MergeWork(job); }
 

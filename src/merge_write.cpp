@@ -21,6 +21,7 @@ struct KeyWriter {
     MergeWriter *merge;
     const MergePlan *plan;
     Writer *writer;
+    bool several; // keys
     // of the key in hand
     FoldKey *key;
     MergeState state, before;
@@ -46,10 +47,15 @@ const char *key_text(const MergePlan *plan, const FoldKey *key) {
 
 static void write_context(void *argument) {
     const MergeWriter *merge = static_cast<const MergeWriter *>(argument);
+    StringInfoData text;
+    initStringInfo(&text);
+    if (merge->place)
+        appendStringInfo(&text, ", source row with %s", merge->place);
     if (merge->key)
-        errcontext("merge into %s, key %s", relation_name(merge->plan->relation), key_text(merge->plan, merge->key));
-    else
-        errcontext("merge into %s", relation_name(merge->plan->relation));
+        appendStringInfo(&text, ", key %s", key_text(merge->plan, merge->key));
+    if (merge->column)
+        appendStringInfo(&text, ", column %s", merge->column);
+    errcontext("merge into %s%s", relation_name(merge->plan->relation), text.data);
 }
 
 // ---- opening
@@ -64,7 +70,6 @@ static Writer *open_writer(const MergeWriter *merge) {
     targets[rows_target].key_index = merge->plan->key_index;
     targets[rows_target].written = merge->plan->written;
     WriterOptions options{};
-    options.in_order = merge->in_order;
     options.once = true;
     Writer *writer = writer_begin(targets, target_count, &options, merge->cache);
     if (merge->see)
@@ -111,29 +116,61 @@ static void know_nothing(KeyWriter *write) {
         write->known[i] = FoldValue{unknown_moment, 0, true};
 }
 
-// know_row takes what is known from the row that is there, or was there before a delete took it.
+// make_waiting_news makes of what waited something that is laid over a row: deep leaves become trees.
+static void make_waiting_news(KeyWriter *write) {
+    MergeState *state = &write->state;
+    for (int i = 0; i < write->plan->leaf_count; i++) {
+        FoldValue *waited = &state->waiting[i];
+        if (write->plan->leaves[i].rule != Rule::Deep || waited->moment == unknown_moment)
+            continue;
+        Jsonb *document = waited->is_null ? NULL : DatumGetJsonbP(waited->value);
+        DeepNode *tree = read_deep(&state->deep[i], document, waited->moment, state->deleted + 1);
+        *waited = FoldValue{waited->moment, PointerGetDatum(tree), false};
+        state->deep[i] = DeepTimes{NULL, 0};
+    }
+}
+
+// know_row takes what is known from the row that is there, or was there before a delete took it. A row that somebody put
+// there while its key waited is one of which nothing is remembered.
 static void know_row(KeyWriter *write, const Datum *values, const bool *nulls) {
-    if (write->state.exists) {
+    if (write->state.exists && !write->state.waits) {
         take_target_row(write->plan, values, nulls, unknown_moment, write->state.moments, write->known);
         return;
     }
+    make_waiting_news(write);
     write->newest_there = newest_of(write->plan, values, nulls);
     take_target_row(write->plan, values, nulls, write->newest_there, NULL, write->known);
     write->state.newest = Max(write->state.newest, write->newest_there);
+}
+
+// forget_unset drops from a row that was taken away what no source row set: there is no place any more that keeps it.
+static void forget_unset(KeyWriter *write) {
+    for (int i = 0; i < write->plan->leaf_count; i++)
+        write->known[i].is_null = write->known[i].is_null || write->known[i].moment == unknown_moment;
+}
+
+static void know_waiting(KeyWriter *write) {
+    memcpy(write->known, write->state.waiting, sizeof(FoldValue) * write->plan->leaf_count);
+    for (int i = 0; i < write->plan->leaf_count; i++) {
+        write->known[i].is_null = write->known[i].is_null || write->known[i].moment == unknown_moment;
+        write->state.waiting[i].moment = unknown_moment;
+    }
 }
 
 static void find_row(KeyWriter *write) {
     write->row = writer_row(write->writer, rows_target);
     fill_key(write, rows_target, &write->row);
     write->there = writer_find(write->writer, rows_target, &write->stored);
-    if (write->state.waits)
-        memcpy(write->known, write->state.waiting, sizeof(FoldValue) * write->plan->leaf_count);
-    else if (write->there)
+    if (write->there) {
         know_row(write, write->stored.values, write->stored.nulls);
-    else if (write->key->taken)
+    } else if (write->key->taken) {
         know_row(write, write->key->taken->values, write->key->taken->nulls);
-    else
+        forget_unset(write);
+    } else if (write->state.waits) {
+        know_waiting(write);
+    } else {
         write->state.newest = unknown_moment; // a row that was there was deleted by somebody
+    }
 }
 
 // ---- deep leaves
@@ -175,19 +212,25 @@ static bool lay_deep_leaf(KeyWriter *write, int leaf, const FoldValue *given) {
     return !is_known || !is_same_document(&before, known);
 }
 
-// lay_together lays what the batch folded over what is known.
+static bool lay_over(KeyWriter *write, int leaf, FoldValue given) {
+    if (given.moment <= write->state.deleted)
+        given.moment = unknown_moment;
+    if (write->plan->leaves[leaf].rule == Rule::Deep)
+        return lay_deep_leaf(write, leaf, &given);
+    return lay_value(&write->plan->leaves[leaf], &write->known[leaf], &given);
+}
+
+// lay_together lays what waited, and then what the batch folded, over what is known.
 static void lay_together(KeyWriter *write) {
     const MergePlan *plan = write->plan;
     (void)forget_deleted(plan, write->known, write->state.deleted);
     for (int i = 0; i < plan->leaf_count; i++) {
-        FoldValue given = write->key->values[i];
-        if (given.moment != unknown_moment && given.moment <= write->state.deleted)
-            given.moment = unknown_moment;
-        const bool changed = plan->leaves[i].rule == Rule::Deep ? lay_deep_leaf(write, i, &given)
-                                                                : lay_value(&plan->leaves[i], &write->known[i], &given);
-        write->changed[i] = changed || write->state.waits;
+        write->merge->column = plan->leaves[i].name;
+        const bool waited = lay_over(write, i, write->state.waiting[i]);
+        write->changed[i] = lay_over(write, i, write->key->values[i]) || waited;
         write->state.moments[i] = write->known[i].moment;
     }
+    write->merge->column = NULL;
 }
 
 // ---- writing
@@ -208,8 +251,10 @@ static void fill_row(KeyWriter *write) {
         return;
     const int column = plan->newest - 1;
     bool is_null;
-    Datum value = moment_datum(plan->moments, write->state.newest, &is_null);
-    row->values[column] = coerce_value(const_cast<Coercion *>(&plan->newest_coercion), value, &is_null);
+    row->values[column] = moment_datum(plan->moments, write->state.newest, &is_null);
+    if (!is_null)
+        row->values[column] =
+            coerce_value(const_cast<Coercion *>(&plan->newest_coercion), row->values[column], &is_null);
     row->nulls[column] = is_null;
     row->absent[column] = write->there && write->state.newest <= write->newest_there;
 }
@@ -230,12 +275,11 @@ static bool has_news(const KeyWriter *write) {
 }
 
 static void write_row(KeyWriter *write) {
-    const bool was_waiting = write->state.waits;
     fill_row(write);
     write->state.waits = !write->there && !is_complete(write);
     if (write->state.waits)
         write->state.waiting = write->known;
-    else if (!write->there || was_waiting || has_news(write))
+    else if (!write->there || has_news(write))
         writer_put(write->writer, rows_target);
 }
 
@@ -283,8 +327,7 @@ static void bury_key(KeyWriter *write) {
     }
 }
 
-// write_key writes one key; false: it is new, and new ones are to come later.
-static bool write_key(KeyWriter *write, bool only_known) {
+static void write_key(KeyWriter *write) {
     MergeState *state = &write->state;
     find_state(write);
     know_nothing(write);
@@ -292,8 +335,6 @@ static bool write_key(KeyWriter *write, bool only_known) {
     state->deleted = Max(state->deleted, write->key->deleted);
     if (!state->exists || Max(state->newest, write->key->newest) > state->deleted)
         find_row(write);
-    if (only_known && !write->there)
-        return false;
     state->newest = Max(state->newest, write->key->newest);
     if (state->newest > state->deleted) {
         lay_together(write);
@@ -303,49 +344,39 @@ static bool write_key(KeyWriter *write, bool only_known) {
     }
     if (needs_times(write))
         write_state(write);
-    return true;
 }
 
-static bool write_in_memory(KeyWriter *write, FoldKey *key, bool only_known) {
+static void write_in_memory(KeyWriter *write, FoldKey *key) {
     write->merge->key = write->key = key;
     MemoryContext before = MemoryContextSwitchTo(write->merge->row);
     writer_begin_document(write->writer);
-    const bool done = write_key(write, only_known);
+    write_key(write);
+    if (write->several)
+        write->merge->key = NULL; // what is written now is not this key alone
     MemoryContextSwitchTo(before);
     MemoryContextReset(write->merge->row);
     if (writer_wants_flush(write->writer))
         writer_flush(write->writer);
-    return done;
-}
-
-// write_keys writes all keys, where in_order says so those that are there first; what is left is put back into the list.
-static int64 write_keys(KeyWriter *write, FoldKey **keys, int64 count, bool only_known) {
-    int64 left = 0;
-    for (int64 i = 0; i < count; i++) {
-        CHECK_FOR_INTERRUPTS();
-        FoldKey *key = keys[i];
-        if (!write_in_memory(write, key, only_known))
-            keys[left++] = key;
-    }
-    return left;
 }
 
 void write_fold(MergeWriter *merge, FoldKey **keys, int64 count) {
     KeyWriter write{};
-    merge->key = NULL;
+    merge->key = count == 1 ? keys[0] : NULL;
+    merge->column = NULL;
     merge->context = ErrorContextCallback{error_context_stack, write_context, merge};
     error_context_stack = &merge->context;
     if (merge->plan->deletes)
         merge->counts.deleted += delete_keys(merge->states, keys, count);
     write.merge = merge;
     write.plan = merge->plan;
+    write.several = count > 1;
     write.writer = open_writer(merge);
     write.known = static_cast<FoldValue *>(palloc(sizeof(FoldValue) * (merge->plan->leaf_count + 1)));
     write.changed = static_cast<bool *>(palloc(sizeof(bool) * (merge->plan->leaf_count + 1)));
-    if (merge->in_order)
-        count = write_keys(&write, keys, count, true);
-    (void)write_keys(&write, keys, count, false);
-    merge->key = NULL;
+    for (int64 i = 0; i < count; i++) {
+        CHECK_FOR_INTERRUPTS();
+        write_in_memory(&write, keys[i]);
+    }
     const WriterCounts written = writer_finish(write.writer);
     merge->counts.inserted += written.inserted;
     merge->counts.updated += written.updated;

@@ -14,12 +14,13 @@ struct MergeWriter {
     const MergeStates *states;
     WriterCache *cache;
     MemoryContext row; // reset for each key
-    bool in_order;     // rows that are there first, then new ones: values of unique columns may go from one to another
     void (*see)(void *seer, Oid relation, Datum row);
     void *seer;
     WriterCounts counts;
     // where it is, for error messages
     const FoldKey *key;
+    const char *column; // whose values are being added up
+    const char *place;  // of the only source row, or NULL
     ErrorContextCallback context;
 };
 

@@ -42,11 +42,31 @@ const char *nearest_column_hint(Relation relation, const char *wanted) {
     return nearest_hint(&nearest);
 }
 
+RangeVar *read_relation_name(const char *written, const char *place) {
+    List *parts;
+    if (!SplitIdentifierString(pstrdup(written), '.', &parts) || list_length(parts) < 1 || list_length(parts) > 2)
+        ereport(ERROR,
+                (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("%s: \"%s\" is no name of a table", place, written),
+                 errhint("Write schema.table or table; parts with other characters in double quotes.")));
+    char *last = static_cast<char *>(llast(parts));
+    return makeRangeVar(list_length(parts) == 2 ? static_cast<char *>(linitial(parts)) : NULL, last, -1);
+}
+
 const char *relation_name(Oid relation) {
     const char *name = get_rel_name(relation);
     if (!name)
         return "?";
     return quote_qualified_identifier(get_namespace_name(get_rel_namespace(relation)), name);
+}
+
+const char *collation_name(Oid collation) {
+    HeapTuple tuple = SearchSysCache1(COLLOID, ObjectIdGetDatum(collation));
+    if (!HeapTupleIsValid(tuple))
+        elog(ERROR, "cache lookup failed for collation %u", collation);
+    const Form_pg_collation form = reinterpret_cast<Form_pg_collation>(GETSTRUCT(tuple));
+    const char *name = quote_qualified_identifier(get_namespace_name(form->collnamespace), NameStr(form->collname));
+    ReleaseSysCache(tuple);
+    return name;
 }
 
 const char *this_home() { return psprintf(UINT64_FORMAT "/%u", GetSystemIdentifier(), MyDatabaseId); }

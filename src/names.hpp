@@ -22,7 +22,12 @@ const char *nearest_of(const char *wanted, const char *const *candidates, int co
 // nearest_column_hint looks among the columns of a relation.
 const char *nearest_column_hint(Relation relation, const char *wanted);
 
-const char *relation_name(Oid relation); // schema.table, quoted where needed; "?" when it is gone
+// read_relation_name reads a name as it is written in an argument or a mapping, by SQL's rules: quoted parts as they are,
+// others in lower case. It raises 22023 at `place`.
+RangeVar *read_relation_name(const char *written, const char *place);
+
+const char *relation_name(Oid relation);   // schema.table, quoted where needed; "?" when it is gone
+const char *collation_name(Oid collation); // with its schema
 
 // A RelationReference is how the catalog remembers a relation: by name, and by oid as long as it stays in the database
 // where that oid was taken (`home`). Renames are followed by oid; dumps and restores by name.
@@ -39,7 +44,8 @@ const char *this_home(); // system identifier and database
 RelationReference reference_to(Oid relation);
 Found resolve_reference(const RelationReference *reference, Oid *relation);
 
-// at_place runs a piece of checking; an error it raises gets the place, or the argument, before its message.
+// at_place runs a piece of checking; an error it raises gets the place, or the argument, before its message,
+// unless it has it already.
 template <class Work> void at_place(const char *place, Work work) {
     MemoryContext memory = CurrentMemoryContext;
     PG_TRY();
@@ -48,7 +54,8 @@ template <class Work> void at_place(const char *place, Work work) {
     {
         MemoryContextSwitchTo(memory);
         ErrorData *error = CopyErrorData();
-        if (ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_OPERATOR_INTERVENTION)
+        const bool placed = strncmp(error->message, place, strlen(place)) == 0 && error->message[strlen(place)] == ':';
+        if (placed || ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_OPERATOR_INTERVENTION)
             PG_RE_THROW();
         FlushErrorState();
         ereport(ERROR,

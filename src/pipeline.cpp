@@ -4,6 +4,7 @@
 #include "catalog.hpp"
 #include "ledger.hpp"
 #include "merge_state.hpp"
+#include "newest.hpp"
 #include "run.hpp"
 #include "track.hpp"
 
@@ -348,6 +349,7 @@ Datum sluice_drop_pipeline(PG_FUNCTION_ARGS) {
     forget_name(pipeline->name);
     const Parameters none{};
     drop_ledger(pipeline->id);
+    drop_newest(pipeline->id);
     drop_track(pipeline->id);
     drop_merge_states(pipeline->id);
     delete_leftovers();

@@ -6,6 +6,7 @@
 #include "cursor.hpp"
 #include "late.hpp"
 #include "mapping.hpp"
+#include "merge_state.hpp"
 #include "names.hpp"
 #include "pipeline.hpp"
 #include "rights.hpp"
@@ -60,6 +61,16 @@ static Estimate estimate_pending(const Pipeline *pipeline, const char **name) {
     const Estimate estimate = look.cursor->estimate(look.source);
     end_look(&look);
     return estimate;
+}
+
+// waiting_keys counts the keys of a merge that wait for columns which must not be null.
+static bool waiting_keys(const Pipeline *pipeline, int64 *count) {
+    if (strcmp(pipeline->kind, "merge") != 0)
+        return false;
+    const OwnerScope owner = switch_to_owner(pipeline);
+    const bool found = count_waiting_keys(pipeline->id, count);
+    switch_back(&owner);
+    return found;
 }
 
 // ---- verify
@@ -335,6 +346,18 @@ Datum sluice_pending_estimate(PG_FUNCTION_ARGS) {
     }
     SPI_finish();
     return HeapTupleGetDatum(heap_form_tuple(columns, values, nulls));
+}
+
+PG_FUNCTION_INFO_V1(sluice_waiting_keys);
+Datum sluice_waiting_keys(PG_FUNCTION_ARGS) {
+    int64 count = 0;
+    SPI_connect();
+    const Pipeline *pipeline = find_visible_pipeline(PG_GETARG_INT32(0));
+    const bool found = pipeline && waiting_keys(pipeline, &count);
+    SPI_finish();
+    if (!found)
+        PG_RETURN_NULL();
+    PG_RETURN_INT64(count);
 }
 
 } // extern "C"

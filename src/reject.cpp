@@ -103,6 +103,30 @@ int64 keep_rejects(const Pipeline *pipeline, int64 run, Oid document_type, const
     return released;
 }
 
+// row_texts writes the columns of a row so that they come back as they were, as column_texts does: JSON would not tell a null in
+// it from a column that is null, and has no place for the bounds of arrays.
+static Datum row_texts(Datum whole) {
+    HeapTupleHeader header = DatumGetHeapTupleHeader(whole);
+    TupleDesc columns = lookup_rowtype_tupdesc(HeapTupleHeaderGetTypeId(header), HeapTupleHeaderGetTypMod(header));
+    Datum *texts = static_cast<Datum *>(palloc0(sizeof(Datum) * (2 * columns->natts + 1)));
+    bool *nulls = static_cast<bool *>(palloc0(sizeof(bool) * (2 * columns->natts + 1)));
+    int count = 0;
+    for (int i = 0; i < columns->natts; i++) {
+        Form_pg_attribute column = TupleDescAttr(columns, i);
+        if (column->attisdropped)
+            continue;
+        const Datum value = GetAttributeByNum(header, i + 1, &nulls[2 * count + 1]);
+        texts[2 * count] = CStringGetTextDatum(NameStr(column->attname));
+        if (!nulls[2 * count + 1])
+            texts[2 * count + 1] = CStringGetTextDatum(stored_text(column->atttypid, value));
+        count++;
+    }
+    ReleaseTupleDesc(columns);
+    int dimensions[] = {count, 2}, lower[] = {1, 1};
+    return PointerGetDatum(
+        construct_md_array(texts, nulls, count > 0 ? 2 : 0, dimensions, lower, TEXTOID, -1, false, TYPALIGN_INT));
+}
+
 void keep_row(const Pipeline *pipeline, int64 run, const SourceRow *row, const char *place, Datum whole,
               const Refusal *refusal) {
     if (row->number != 0) {
@@ -116,7 +140,7 @@ void keep_row(const Pipeline *pipeline, int64 run, const SourceRow *row, const c
     add_text(&parameters, place);
     add_text(&parameters, TextDatumGetCString(document));
     insert_reject(&parameters, hash_datum(row->hash ? *row->hash : content_of(document, false)), refusal,
-                  PointerGetDatum(construct_empty_array(TEXTOID)));
+                  row_texts(whole));
 }
 
 // ---- reading them again
@@ -208,20 +232,35 @@ protected:
         return document_ == JSONBOID ? DirectFunctionCall1(jsonb_in, CStringGetDatum(text)) : CStringGetTextDatum(text);
     }
 
-    void read_columns(HeapTuple tuple, SourceRow *row) {
-        bool is_null;
-        const Datum array = SPI_getbinval(tuple, rows_->tupdesc, 4, &is_null);
+    // Pairs of name and text.
+    struct KeptColumns {
         Datum *texts;
         bool *nulls;
         int count;
-        deconstruct_array(DatumGetArrayTypeP(array), TEXTOID, -1, false, TYPALIGN_INT, &texts, &nulls, &count);
-        for (int i = 0; i < columns_; i++) {
-            int at = 0;
-            while (at < count && strcmp(TextDatumGetCString(texts[at]), names_[i]) != 0)
-                at += 2;
-            nulls_[i] = at >= count || nulls[at + 1]; // the mapping may ask for other columns now
-            values_[i] = nulls_[i] ? 0 : stored_datum(types_[i], TextDatumGetCString(texts[at + 1]));
-        }
+    };
+
+    KeptColumns kept_columns(HeapTuple tuple) const {
+        KeptColumns kept;
+        bool is_null;
+        const Datum array = SPI_getbinval(tuple, rows_->tupdesc, 4, &is_null);
+        deconstruct_array(DatumGetArrayTypeP(array), TEXTOID, -1, false, TYPALIGN_INT, &kept.texts, &kept.nulls,
+                          &kept.count);
+        return kept;
+    }
+
+    // kept_value: null where the column was not kept, since the mapping, or the source, had others then.
+    static Datum kept_value(const KeptColumns *kept, const char *name, Oid type, bool *is_null) {
+        int at = 0;
+        while (at < kept->count && strcmp(TextDatumGetCString(kept->texts[at]), name) != 0)
+            at += 2;
+        *is_null = at >= kept->count || kept->nulls[at + 1];
+        return *is_null ? 0 : stored_datum(type, TextDatumGetCString(kept->texts[at + 1]));
+    }
+
+    void read_columns(HeapTuple tuple, SourceRow *row) {
+        const KeptColumns kept = kept_columns(tuple);
+        for (int i = 0; i < columns_; i++)
+            values_[i] = kept_value(&kept, names_[i], types_[i], &nulls_[i]);
         row->columns = values_;
         row->nulls = nulls_;
     }
@@ -240,28 +279,30 @@ protected:
     uint64 next_ = 0, fetched_ = 0;
 };
 
-// Rows that are no documents are made again from what was kept of them, and selected as the source's rows are.
+// Rows that are no documents are made again from what was kept of their columns, and selected as the source's rows are. (The
+// function of the statement gives back the row that it is given.)
 class RejectedRows final : public RejectCursor {
 public:
     using RejectCursor::RejectCursor;
 
     void prepare(Relation source, const SourceColumns *columns) override {
-        const char *statement =
-            psprintf("SELECT j.number, %s FROM ROWS FROM (pg_catalog.unnest($1)) WITH ORDINALITY j (document, number), "
-                     "LATERAL pg_catalog.json_populate_record(NULL::%s, j.document) s ORDER BY 1",
-                     column_list(columns), relation_name(RelationGetRelid(source)));
-        Oid types[] = {JSONARRAYOID};
+        const char *statement = psprintf("SELECT j.number, %s FROM pg_catalog.generate_subscripts($1, 1) j (number), "
+                                         "LATERAL pg_catalog.jsonb_populate_record($1[j.number], '{}') s ORDER BY 1",
+                                         column_list(columns));
+        row_type_ = CreateTupleDescCopy(RelationGetDescr(source));
+        row_oid_ = RelationGetForm(source)->reltype;
+        Oid types[] = {get_array_type(row_oid_)};
         reader_ = prepare_reader(statement, lengthof(types), types, columns, false);
     }
 
     bool open(int64 rows) override {
         if (!RejectCursor::open(rows))
             return false;
-        Datum *documents = static_cast<Datum *>(palloc(sizeof(Datum) * fetched_));
+        Datum *made = static_cast<Datum *>(palloc(sizeof(Datum) * fetched_));
         for (uint64 i = 0; i < fetched_; i++)
-            documents[i] = CStringGetTextDatum(SPI_getvalue(rows_->vals[i], rows_->tupdesc, 2));
+            made[i] = made_again(rows_->vals[i]);
         Datum parameters[] = {
-            PointerGetDatum(construct_array(documents, static_cast<int>(fetched_), JSONOID, -1, false, TYPALIGN_INT))};
+            PointerGetDatum(construct_array(made, static_cast<int>(fetched_), row_oid_, -1, false, TYPALIGN_DOUBLE))};
         open_reader(reader_, parameters);
         return true;
     }
@@ -283,7 +324,23 @@ public:
     }
 
 private:
+    // made_again makes a row of the source as it is now: columns that were added since are null.
+    Datum made_again(HeapTuple tuple) {
+        Datum *values = static_cast<Datum *>(palloc0(sizeof(Datum) * row_type_->natts));
+        bool *nulls = static_cast<bool *>(palloc(sizeof(bool) * row_type_->natts));
+        const KeptColumns kept = kept_columns(tuple);
+        for (int i = 0; i < row_type_->natts; i++) {
+            Form_pg_attribute column = TupleDescAttr(row_type_, i);
+            nulls[i] = true;
+            if (!column->attisdropped)
+                values[i] = kept_value(&kept, NameStr(column->attname), column->atttypid, &nulls[i]);
+        }
+        return HeapTupleGetDatum(heap_form_tuple(row_type_, values, nulls));
+    }
+
     SourceReader *reader_ = NULL;
+    TupleDesc row_type_ = NULL;
+    Oid row_oid_ = InvalidOid;
 };
 
 Cursor *make_reject_cursor(const Pipeline *pipeline, Cursor *source_cursor) {

@@ -158,6 +158,9 @@ static void rewind(const Pipeline *pipeline, int64 to_run) {
     if (strcmp(pipeline->kind, "merge") == 0)
         refuse(pipeline, to_run, "What a row was before others were merged into it is not kept.",
                "To merge everything anew empty the target, drop the pipeline and create it again.");
+    if (strcmp(pipeline->kind, "facts") == 0)
+        refuse(pipeline, to_run, "What a fact was before others were added to it is not kept.",
+               "To add everything anew empty the targets, drop the pipeline and create it again.");
     const Undo undo = plan_undo(pipeline, to_run);
     if (undo.source_rows == 0 && undo.retried == 0) {
         ereport(NOTICE, (errmsg("pipeline \"%s\" has loaded nothing after that run", pipeline->name)));

@@ -418,9 +418,19 @@ static void emit_row(Shredder *shredder, int index, const Item &item) {
 }
 
 static WriterTarget writer_target(const ShredTable *table) {
-    return WriterTarget{table->relation,        table->written, table->returned,  table->parent,    table->links,
-                        table->link_count,      table->mode,    table->key_index, table->newest_by, table->references,
-                        table->reference_count, false};
+    return WriterTarget{table->relation,
+                        table->written,
+                        table->returned,
+                        table->parent,
+                        table->links,
+                        table->link_count,
+                        table->mode,
+                        table->key_index,
+                        table->newest_by,
+                        table->references,
+                        table->reference_count,
+                        false,
+                        NIL};
 }
 
 void begin_shredding(Shredder *shredder) {

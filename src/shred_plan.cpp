@@ -6,18 +6,8 @@
 
 namespace sluice {
 
-// table_name reads a name by SQL's rules: quoted parts as they are, others in lower case.
-static RangeVar *table_name(const MappedTable *table) {
-    List *parts;
-    if (!SplitIdentifierString(pstrdup(table->name), '.', &parts) || list_length(parts) < 1 || list_length(parts) > 2)
-        mapping_error(table->pointer, psprintf("\"%s\" is no name of a table", table->name),
-                      "Write schema.table or table; parts with other characters in double quotes.");
-    char *last = static_cast<char *>(llast(parts));
-    return makeRangeVar(list_length(parts) == 2 ? static_cast<char *>(linitial(parts)) : NULL, last, -1);
-}
-
 static Oid find_table(const MappedTable *table) {
-    const Oid relation = RangeVarGetRelid(table_name(table), NoLock, true);
+    const Oid relation = RangeVarGetRelid(read_relation_name(table->name, table->pointer), NoLock, true);
     if (!OidIsValid(relation))
         ereport(ERROR,
                 (errcode(ERRCODE_UNDEFINED_TABLE), errmsg("%s: table %s does not exist", table->pointer, table->name),

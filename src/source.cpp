@@ -37,6 +37,8 @@ SourceColumns document_columns(Relation source, const char *document, const Attr
     return SourceColumns{column_sql(document), get_attnum(RelationGetRelid(source), document), others, numbers, count};
 }
 
+const char *whole_row(Relation source) { return psprintf("(s.*)::%s", relation_name(RelationGetRelid(source))); }
+
 SourceColumns row_columns(const char *content, const char *const *expressions, int count) {
     return SourceColumns{content, 0, expressions, NULL, count};
 }
@@ -105,6 +107,7 @@ void open_reader(SourceReader *reader, Datum *parameters) {
         AtEOXact_GUC(true, settings);
     reader->planned = true;
     reader->next = reader->fetched = 0;
+    reader->ended = false;
     reader->rows = NULL;
 }
 
@@ -215,6 +218,7 @@ static int fetch_batch(SourceReader *reader) {
     MemoryContext memory = CurrentMemoryContext;
     (void)PortalRunFetch(reader->portal, FETCH_FORWARD, reader->wanted, &receiver.receiver);
     MemoryContextSwitchTo(memory);
+    reader->ended = batch->count < reader->wanted;
     if (batch->bytes > much)
         reader->wanted = Max(reader->wanted / 2, steady_rows);
     else
@@ -227,7 +231,7 @@ static int fetch_batch(SourceReader *reader) {
 }
 
 bool read_row(SourceReader *reader, SourceRow *row) {
-    if (reader->next == reader->fetched && fetch_batch(reader) == 0)
+    if (reader->next == reader->fetched && (reader->ended || fetch_batch(reader) == 0))
         return false;
     const RowBatch *batch = &reader->batches[reader->batch];
     const Size at = reader->next++ * reader->portal->tupDesc->natts;

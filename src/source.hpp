@@ -36,6 +36,9 @@ struct RowBatch {
     Size bytes;
 };
 
+// whole_row writes the row itself as an expression: its name, s, could be that of one of its columns.
+const char *whole_row(Relation source);
+
 struct SourceReader {
     SPIPlanPtr plan; // kept over the batches of a run
     Portal portal;
@@ -51,6 +54,7 @@ struct SourceReader {
     RowBatch batches[2]; // the rows fetched last, and those before
     int batch;           // the one in use
     int wanted;          // rows to fetch next: fewer where rows are long
+    bool ended;          // there are no more: another fetch would take away rows that must stay
     const bool *row_nulls;
     const Datum *row_values; // of the row read last, NULL: it is a tuple
     MemoryContextCallback cleanup;

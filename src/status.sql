@@ -14,6 +14,10 @@ CREATE FUNCTION sluice.pending_estimate(pipeline_id int, OUT source text, OUT pe
 LANGUAGE C STRICT AS 'MODULE_PATHNAME', 'sluice_pending_estimate';
 COMMENT ON FUNCTION sluice.pending_estimate(int) IS 'the source by its present name, an estimate of the rows that have not been read, and who still writes';
 
+CREATE FUNCTION sluice.waiting_keys(pipeline_id int) RETURNS bigint
+LANGUAGE C STRICT AS 'MODULE_PATHNAME', 'sluice_waiting_keys';
+COMMENT ON FUNCTION sluice.waiting_keys(int) IS 'keys of a merge that are not written yet, since columns that must not be null are not all known';
+
 CREATE VIEW sluice.runs WITH (security_barrier) AS
 SELECT r.run_id,
        p.name AS pipeline,
@@ -62,6 +66,7 @@ SELECT p.name AS pipeline,
        rate.rows_per_second,
        (SELECT count(*) FROM sluice.reject j WHERE j.pipeline_id = p.pipeline_id) AS rejects,
        e.waiting_for,
+       sluice.waiting_keys(p.pipeline_id) AS waiting_keys,
        CASE WHEN last.status IN ('failed', 'canceled') THEN last.error END AS last_error
 FROM sluice.pipeline p
 LEFT JOIN sluice.sequence_position s USING (pipeline_id)
@@ -79,7 +84,7 @@ WHERE sluice.can_see(p.pipeline_id);
 GRANT SELECT ON sluice.status TO PUBLIC;
 COMMENT ON VIEW sluice.status IS 'your pipelines as they stand';
 COMMENT ON COLUMN sluice.status.pipeline IS 'name of the pipeline';
-COMMENT ON COLUMN sluice.status.kind IS 'what it does: shred';
+COMMENT ON COLUMN sluice.status.kind IS 'what it does: shred, merge or load';
 COMMENT ON COLUMN sluice.status.state IS 'running, paused, failed (its last run ended with an error) or active';
 COMMENT ON COLUMN sluice.status.owner IS 'owner; his rights hold in every run';
 COMMENT ON COLUMN sluice.status.source IS 'source table';
@@ -88,6 +93,7 @@ COMMENT ON COLUMN sluice.status.last_run IS 'start of the last run';
 COMMENT ON COLUMN sluice.status.last_success IS 'end of the last run that succeeded';
 COMMENT ON COLUMN sluice.status.rows_total IS 'source rows read so far: loaded or rejected';
 COMMENT ON COLUMN sluice.status.rows_per_second IS 'source rows a second of the last run that loaded some and succeeded';
-COMMENT ON COLUMN sluice.status.rejects IS 'documents in sluice.rejects';
+COMMENT ON COLUMN sluice.status.rejects IS 'documents or rows in sluice.rejects';
 COMMENT ON COLUMN sluice.status.waiting_for IS 'sessions with open transactions that may still add rows below those already there';
+COMMENT ON COLUMN sluice.status.waiting_keys IS 'keys of a merge that are not written yet, since columns that must not be null are not all known';
 COMMENT ON COLUMN sluice.status.last_error IS 'error of the last run, if it failed';

@@ -1,6 +1,7 @@
 // See work.hpp. Here is where the kinds are told apart, and what they share.
 #include "work.hpp"
 
+#include "facts_work.hpp"
 #include "load_work.hpp"
 #include "merge_work.hpp"
 #include "shred_work.hpp"
@@ -10,6 +11,8 @@ namespace sluice {
 Work *make_work(Job *job) {
     if (strcmp(job->pipeline->kind, "shred") == 0)
         return make_shred_work(job);
+    if (strcmp(job->pipeline->kind, "facts") == 0)
+        return make_facts_work(job);
     if (strcmp(job->pipeline->kind, "load") == 0)
         return make_load_work(job);
     if (strcmp(job->pipeline->kind, "merge") == 0)

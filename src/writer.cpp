@@ -218,11 +218,14 @@ static void imply_foreign_keys(Writer *writer, const WriterTarget *wanted) {
             return;
     for (int i = 0; i < writer->count; i++) {
         Target *target = &writer->targets[i];
-        if (target->by_query || wanted[i].parent < 0 || writer->targets[wanted[i].parent].by_query ||
-            !stands_alone(writer, i))
+        const int parent = wanted[i].parent;
+        if (target->by_query || !stands_alone(writer, i))
             continue;
-        target->implied = implied_foreign_keys(target->relation, wanted[wanted[i].parent].relation, wanted[i].links,
-                                               wanted[i].link_count);
+        target->implied = list_copy(wanted[i].confirmed);
+        if (parent >= 0 && !writer->targets[parent].by_query)
+            target->implied =
+                list_concat(target->implied, implied_foreign_keys(target->relation, wanted[parent].relation,
+                                                                  wanted[i].links, wanted[i].link_count));
         drop_implied_checks(target->root, target->implied);
     }
 }

@@ -38,7 +38,8 @@ struct WriterTarget {
     AttrNumber newest_by;         // or 0
     const ColumnLink *references; // mode replace: the columns by which its rows refer to their parent
     int reference_count;
-    bool aside; // its rows are not counted
+    bool aside;      // its rows are not counted
+    List *confirmed; // foreign keys (oids of the constraints) that the caller has looked up for all rows
 };
 
 struct WriterCounts {
