@@ -2,6 +2,7 @@
 #include "pipeline.hpp"
 
 #include "catalog.hpp"
+#include "cron.hpp"
 #include "ledger.hpp"
 #include "merge_state.hpp"
 #include "newest.hpp"
@@ -347,6 +348,7 @@ Datum sluice_drop_pipeline(PG_FUNCTION_ARGS) {
     add_int(&parameters, pipeline->id);
     catalog_execute("DELETE FROM sluice.pipeline WHERE pipeline_id = $1::int", &parameters);
     forget_name(pipeline->name);
+    forget_job(pipeline->name);
     const Parameters none{};
     drop_ledger(pipeline->id);
     drop_newest(pipeline->id);

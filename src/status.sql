@@ -67,6 +67,7 @@ SELECT p.name AS pipeline,
        (SELECT count(*) FROM sluice.reject j WHERE j.pipeline_id = p.pipeline_id) AS rejects,
        e.waiting_for,
        sluice.waiting_keys(p.pipeline_id) AS waiting_keys,
+       sluice.shown_schedule(p.pipeline_id) AS schedule,
        CASE WHEN last.status IN ('failed', 'canceled') THEN last.error END AS last_error
 FROM sluice.pipeline p
 LEFT JOIN sluice.sequence_position s USING (pipeline_id)
@@ -96,4 +97,5 @@ COMMENT ON COLUMN sluice.status.rows_per_second IS 'source rows a second of the 
 COMMENT ON COLUMN sluice.status.rejects IS 'documents or rows in sluice.rejects';
 COMMENT ON COLUMN sluice.status.waiting_for IS 'sessions with open transactions that may still add rows below those already there';
 COMMENT ON COLUMN sluice.status.waiting_keys IS 'keys of a merge that are not written yet, since columns that must not be null are not all known';
+COMMENT ON COLUMN sluice.status.schedule IS 'when pg_cron runs it: a schedule of its own, or one that runs all pipelines (run_all)';
 COMMENT ON COLUMN sluice.status.last_error IS 'error of the last run, if it failed';
