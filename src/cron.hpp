@@ -12,31 +12,14 @@
 
 #include "postgres.hpp"
 
+#include "job.hpp"
+
 namespace sluice {
 
 enum class CronPlace : uint8_t { Missing, Here, Elsewhere };
 
 CronPlace cron_place();
 const char *cron_database();
-
-// A JobChange takes away the job of that name, and makes it anew.
-struct JobChange {
-    const char *job;
-    const char *database; // in which the command runs
-    const char *username; // as whom
-    const char *schedule; // NULL: no new job
-    const char *command;
-    bool of_user; // the name is that user's; else a job of that name is taken away from any user
-    Oid role;     // with whose rights it is made
-};
-
-struct JobResult {
-    int64 removed;
-    int64 job; // 0: none
-};
-
-// change_job makes the change in this database, inside an SPI connection.
-JobResult change_job(const JobChange *change);
 
 // job_name names the job of a pipeline, or, without one, of all.
 const char *job_name(const char *pipeline);

@@ -3,7 +3,7 @@
 
 #include "postgres.hpp"
 
-#include "cron.hpp"
+#include "job.hpp"
 
 namespace sluice {
 
