@@ -44,7 +44,7 @@ REGRESS := \
 	signed facts facts_mapping measure dimension retention \
 	load track partitions back_off
 
-ISOLATION := facts foreign_key key merge notify load run sequence sequence_orders sequence_partition sequence_prepared snapshot hash hash_arrival hash_stamp
+ISOLATION := after facts foreign_key key merge notify load run sequence sequence_orders sequence_partition sequence_prepared snapshot hash hash_arrival hash_stamp
 
 REGRESS_OPTS := --inputdir=. --load-extension=sluice
 ISOLATION_OPTS := --inputdir=test/isolation --load-extension=sluice

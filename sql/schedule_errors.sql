@@ -39,6 +39,12 @@ SELECT sluice.schedule('p', NULL);
 SELECT sluice.schedule_all(NULL);
 SELECT sluice.unschedule('q');
 SELECT sluice.unschedule(NULL);
+BEGIN READ ONLY;
+SELECT sluice.schedule('p', '* * * * *');
+ROLLBACK;
+BEGIN READ ONLY;
+SELECT sluice.unschedule('p');
+ROLLBACK;
 SELECT pipeline_id FROM sluice.pipeline \gset
 CREATE ROLE regress_sluice_stranger;
 SET ROLE regress_sluice_stranger;

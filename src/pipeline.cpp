@@ -225,6 +225,7 @@ static void check_pipeline_name(const char *name) {
     // Its owner was dropped with everything he owned: the name is free again.
     catalog_execute("DELETE FROM sluice.pipeline WHERE name = $1", &parameters);
     forget_name(name);
+    forget_job(name);
     delete_leftovers();
 }
 

@@ -97,6 +97,7 @@ static JobChange job_of(const Pipeline *pipeline) {
 }
 
 static int64 schedule(const Pipeline *pipeline, const char *cron) {
+    PreventCommandIfReadOnly("sluice.schedule"); // on a standby no background worker starts
     JobChange change = job_of(pipeline);
     if (!cron)
         argument_error("cron", "must not be null", "sluice.unschedule and sluice.unschedule_all end a schedule.");
@@ -108,6 +109,7 @@ static int64 schedule(const Pipeline *pipeline, const char *cron) {
 }
 
 static bool unschedule(const Pipeline *pipeline) {
+    PreventCommandIfReadOnly("sluice.unschedule");
     const JobChange change = job_of(pipeline);
     return cron_place() != CronPlace::Missing && remove_job(&change);
 }
