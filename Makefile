@@ -30,7 +30,7 @@ ROOMS := bridge names naming catalog json_text value path mapping mapping_text d
 # The pieces of the install script, src/NAME.sql, in the order in which they run.
 SQL_PIECES := catalog format content pipeline arrival infer \
 	shred merge \
-	run position schedule status reject grow latest merge_patch create_table \
+	run position schedule status reject report grow latest merge_patch create_table \
 	signed facts retention \
 	track load back_off
 
@@ -38,13 +38,13 @@ SQL_PIECES := catalog format content pipeline arrival infer \
 # test/check fails when a file is there that its list does not name.
 REGRESS := \
 	shred path types value format content mapping infer target error reject unknown preview writer key foreign_key pipeline \
-	snapshot hash arrival position purge rights run_all schedule_errors comments \
+	snapshot hash arrival position purge rights run_all schedule_errors comments report \
 	merge merge_rows merge_targets merge_reject deep \
 	latest merge_patch create_table \
 	signed facts facts_mapping measure dimension retention \
 	load track partitions back_off
 
-ISOLATION := after facts foreign_key key merge notify load run sequence sequence_orders sequence_partition sequence_prepared snapshot hash hash_arrival hash_stamp
+ISOLATION := after facts foreign_key key merge notify load run sequence sequence_orders sequence_partition sequence_prepared snapshot hash hash_arrival hash_stamp watch
 
 REGRESS_OPTS := --inputdir=. --load-extension=sluice
 ISOLATION_OPTS := --inputdir=test/isolation --load-extension=sluice

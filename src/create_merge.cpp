@@ -140,7 +140,7 @@ static void create_target(const MergeDefinition *definition, const NewPipeline *
             ereport(ERROR, (errcode(ERRCODE_UNDEFINED_COLUMN),
                             errmsg("key: column \"%s\" of source %s does not exist",
                                    static_cast<const char *>(lfirst(cell)), relation_name(RelationGetRelid(source)))));
-    const char *statement = psprintf("CREATE TABLE %s (%s, PRIMARY KEY (%s))", definition->target, columns.data,
+    const char *statement = psprintf("CREATE TABLE %s (%s, PRIMARY KEY (%s)) WITH (fillfactor = 85)", definition->target, columns.data,
                                      quoted_list(definition->key));
     at_place("target", [&] { execute(statement); });
     ereport(NOTICE,

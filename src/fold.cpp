@@ -9,9 +9,6 @@
 
 namespace sluice {
 
-// What a chunk of memory has besides its content, at most (in a server that checks its memory).
-constexpr Size chunk_head = 3 * MAXIMUM_ALIGNOF;
-
 Fold *make_fold(const MergePlan *plan, MemoryContext parent) {
     Fold *fold = static_cast<Fold *>(palloc0(sizeof(Fold)));
     fold->plan = plan;
@@ -102,44 +99,44 @@ static Size value_size(const MergeLeaf *leaf, Datum value) {
     return leaf->length == -1 ? VARSIZE_ANY(DatumGetPointer(value)) : datumGetSize(value, false, leaf->length);
 }
 
-// chunk_size is what the server would give for a size anyway, so that all of it may be used.
-static Size chunk_size(Size size) {
+// make_room sees to it that a value of so many bytes has a place: the one of the value before, if that is large enough.
+static void make_room(FoldValue *known, Size size) {
     constexpr Size least = 16, chunk_limit = 8192;
-    return size > chunk_limit ? MAXALIGN(size) : pg_nextpower2_size_t(Max(size, least));
+    if (size <= known->room)
+        return;
+    if (known->room > 0)
+        pfree(DatumGetPointer(known->value));
+    const Size room =
+        size > chunk_limit ? size : pg_nextpower2_size_t(Max(size, least)); // which the server would give anyway
+    known->value = PointerGetDatum(palloc(room));
+    known->room = static_cast<uint32>(room);
 }
 
-// put_value copies a value to where the one before was, if that has room, or to a place of its own.
-static Datum put_value(const MergeLeaf *leaf, Datum before, Datum value) {
-    if (leaf->by_value)
-        return value;
-    if (!is_plain(leaf, value)) {
-        const Datum whole = keep_value(value, false, leaf->length);
-        if (before)
-            pfree(DatumGetPointer(before));
-        return whole;
+// put_value copies a value to where it is kept; whole, not as a pointer to where it is toasted.
+static void put_value(const MergeLeaf *leaf, FoldValue *known, Datum value) {
+    if (leaf->by_value) {
+        known->value = value;
+        return;
     }
+    if (!is_plain(leaf, value))
+        value = keep_value(value, false, leaf->length);
     const Size size = value_size(leaf, value);
-    char *place = DatumGetPointer(before);
-    if (!place)
-        place = static_cast<char *>(palloc(chunk_size(size)));
-    else if (GetMemoryChunkSpace(place) < size + chunk_head)
-        place = static_cast<char *>(repalloc(place, chunk_size(size)));
-    memcpy(place, DatumGetPointer(value), size);
-    return PointerGetDatum(place);
+    make_room(known, size);
+    memcpy(DatumGetPointer(known->value), DatumGetPointer(value), size);
 }
 
-// replace_value puts a copy in the place of what was there. What is null or forgotten by now may have left a place, too.
+// replace_value puts a copy in the place of what was there.
 static void replace_value(const MergeLeaf *leaf, FoldValue *known, const FoldValue *given) {
     known->moment = given->moment;
     known->is_null = given->is_null;
     if (!given->is_null)
-        known->value = put_value(leaf, known->value, given->value);
+        put_value(leaf, known, given->value);
 }
 
 // lay_deep_value lays a patch over a tree.
 static void lay_deep_value(FoldValue *known, const FoldValue *given) {
     if (known->moment == unknown_moment)
-        *known = FoldValue{unknown_moment, PointerGetDatum(make_deep()), false};
+        *known = FoldValue{unknown_moment, PointerGetDatum(make_deep()), false, 0};
     known->moment = Max(known->moment, given->moment);
     lay_patch(reinterpret_cast<DeepNode *>(DatumGetPointer(known->value)),
               given->is_null ? NULL : DatumGetJsonbP(given->value), given->moment);
@@ -208,7 +205,7 @@ static int64 place_of(Oid type, Datum key) {
     return 0;
 }
 
-static FoldKey *new_key(Fold *fold, const FoldInput *input) {
+static FoldKey *new_key(Fold *fold, const Datum *columns) {
     const MergePlan *plan = fold->plan;
     const Size head = offsetof(FoldKey, key) + sizeof(Datum) * plan->key_count;
     FoldKey *key =
@@ -219,7 +216,7 @@ static FoldKey *new_key(Fold *fold, const FoldInput *input) {
         key->values[i].moment = unknown_moment;
     MemoryContext before = MemoryContextSwitchTo(fold->memory);
     for (int i = 0; i < plan->key_count; i++)
-        key->key[i] = keep_value(input->key[i], plan->key_by_value[i], plan->key_lengths[i]);
+        key->key[i] = keep_value(columns[i], plan->key_by_value[i], plan->key_lengths[i]);
     MemoryContextSwitchTo(before);
     key->place = place_of(plan->key_types[0], key->key[0]);
     return key;
@@ -253,13 +250,13 @@ static void grow_fold(Fold *fold) {
     pfree(before);
 }
 
-static FoldKey *find_or_add(Fold *fold, const FoldInput *input, uint32 hash) {
+static FoldKey *find_or_add(Fold *fold, const Datum *columns, uint32 hash) {
     uint32 at = hash & (fold->size - 1);
     for (; fold->slots[at].key; at = (at + 1) & (fold->size - 1))
-        if (fold->slots[at].hash == hash && is_same_key(fold->plan, fold->slots[at].key->key, input->key))
+        if (fold->slots[at].hash == hash && is_same_key(fold->plan, fold->slots[at].key->key, columns))
             return fold->slots[at].key;
     grow_fold(fold);
-    FoldKey *key = new_key(fold, input);
+    FoldKey *key = new_key(fold, columns);
     fold->keys[fold->count++] = key;
     enter_slot(fold, FoldSlot{key, hash});
     return key;
@@ -336,15 +333,34 @@ static void lay_row(const Fold *fold, FoldKey *key, FoldInput *input) {
 }
 
 FoldKey *fold_row(Fold *fold, FoldInput *input, uint32 hash) {
-    FoldKey *key = find_or_add(fold, input, hash);
+    FoldKey *key = find_or_add(fold, input->key, hash);
     MemoryContext before = MemoryContextSwitchTo(fold->memory);
     lay_row(fold, key, input);
     MemoryContextSwitchTo(before);
     return key;
 }
 
+void fold_plain_row(Fold *fold, const SourceRow *row, int64 moment, uint32 hash) {
+    const MergePlan *plan = fold->plan;
+    FoldKey *key = find_or_add(fold, row->columns, hash);
+    key->newest = Max(key->newest, moment);
+    if (moment <= key->deleted)
+        return;
+    MemoryContext before = MemoryContextSwitchTo(fold->memory);
+    for (int i = 0; i < plan->leaf_count; i++) {
+        const int source = plan->plain_sources[i];
+        FoldValue *known = &key->values[i];
+        if (row->nulls[source] || moment < known->moment)
+            continue;
+        const FoldValue given{moment, row->columns[source], false, 0};
+        if (moment > known->moment || compare_values(&plan->leaves[i], &given, known) > 0)
+            replace_value(&plan->leaves[i], known, &given);
+    }
+    MemoryContextSwitchTo(before);
+}
+
 FoldKey *fold_alone(Fold *fold, FoldInput *input) {
-    FoldKey *key = new_key(fold, input);
+    FoldKey *key = new_key(fold, input->key);
     MemoryContext before = MemoryContextSwitchTo(fold->memory);
     lay_row(fold, key, input);
     MemoryContextSwitchTo(before);
@@ -353,14 +369,20 @@ FoldKey *fold_alone(Fold *fold, FoldInput *input) {
 
 // ---- order
 
+// Where the first column of the key is a number, keys are told apart without being looked at.
+struct PlacedKey {
+    int64 place;
+    FoldKey *key;
+};
+
 static int compare_keys(const void *left, const void *right, void *context) {
     const MergePlan *plan = static_cast<const MergePlan *>(context);
-    const FoldKey *a = *static_cast<FoldKey *const *>(left), *b = *static_cast<FoldKey *const *>(right);
+    const PlacedKey *a = static_cast<const PlacedKey *>(left), *b = static_cast<const PlacedKey *>(right);
     if (a->place != b->place)
         return a->place < b->place ? -1 : 1;
     for (int i = 0; i < plan->key_count; i++) {
         const int side = DatumGetInt32(FunctionCall2Coll(const_cast<FmgrInfo *>(&plan->key_order[i]),
-                                                         plan->key_collations[i], a->key[i], b->key[i]));
+                                                         plan->key_collations[i], a->key->key[i], b->key->key[i]));
         if (side != 0)
             return side;
     }
@@ -368,7 +390,14 @@ static int compare_keys(const void *left, const void *right, void *context) {
 }
 
 void sort_fold(Fold *fold) {
-    qsort_arg(fold->keys, fold->count, sizeof(FoldKey *), compare_keys, const_cast<MergePlan *>(fold->plan));
+    PlacedKey *placed =
+        static_cast<PlacedKey *>(MemoryContextAllocHuge(fold->memory, sizeof(PlacedKey) * (fold->count + 1)));
+    for (uint32 i = 0; i < fold->count; i++)
+        placed[i] = PlacedKey{fold->keys[i]->place, fold->keys[i]};
+    qsort_arg(placed, fold->count, sizeof(PlacedKey), compare_keys, const_cast<MergePlan *>(fold->plan));
+    for (uint32 i = 0; i < fold->count; i++)
+        fold->keys[i] = placed[i].key;
+    pfree(placed);
 }
 
 } // namespace sluice

@@ -13,7 +13,8 @@ namespace sluice {
 struct FoldValue {
     int64 moment; // unknown_moment: nothing
     Datum value;
-    bool is_null; // known to be null
+    bool is_null;    // known to be null
+    uint32 room = 0; // bytes at value that a fold owns; they stay when the value is null or forgotten
 };
 
 // A source row that may have to be written by itself, or be rejected.
@@ -73,6 +74,8 @@ FoldInput *make_fold_input(const MergePlan *plan);
 // fold_row lays a row over what is known of its key; `hash` is that of the key.
 uint32 fold_hash(const MergePlan *plan, const Datum *key);
 FoldKey *fold_row(Fold *fold, FoldInput *input, uint32 hash);
+// fold_plain_row does the same with a row of a plain plan as it was read; its key must not be null.
+void fold_plain_row(Fold *fold, const SourceRow *row, int64 moment, uint32 hash);
 
 // Waiting for memory is most of the work when there are many keys: these ask for what fold_row is going to look at, in this
 // order, with other work in between.

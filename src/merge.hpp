@@ -79,8 +79,9 @@ struct MergePlan {
     int item_count;
     MergeLeaf *leaves;
     int leaf_count;
-    int slot_count;    // times of a state; leaves that are gone keep theirs
-    AttrNumber newest; // the target's column that holds the newest time, 0: none
+    int *plain_sources; // of each leaf its column in the source; NULL: values are taken apart, changed, or follow rules
+    int slot_count;     // times of a state; leaves that are gone keep theirs
+    AttrNumber newest;  // the target's column that holds the newest time, 0: none
     Coercion newest_coercion;
     Coercion newest_back; // from the target's type to that of the time
     bool comes_back;

@@ -514,6 +514,24 @@ static void plan_document(Planning *planning) {
     planning->plan->converts = true;
 }
 
+static bool is_plain(const MergePlan *plan, const MergeItem *item) {
+    const MergeLeaf *leaf = item->leaf >= 0 ? &plan->leaves[item->leaf] : NULL;
+    return leaf && leaf->rule == Rule::Newest && !leaf->coercion.there;
+}
+
+// plan_plain finds out whether what is read of a row can be folded as it is.
+static void plan_plain(MergePlan *plan) {
+    bool plain = !plan->clears && !plan->converts && plan->time >= 0 && plan->leaf_count == plan->item_count &&
+                 !plan->newest_coercion.there;
+    for (int i = 0; i < plan->item_count; i++)
+        plain = plain && is_plain(plan, &plan->items[i]);
+    if (!plain)
+        return;
+    plan->plain_sources = static_cast<int *>(palloc(sizeof(int) * (plan->leaf_count + 1)));
+    for (int i = 0; i < plan->item_count; i++)
+        plan->plain_sources[plan->items[i].leaf] = plan->items[i].source;
+}
+
 MergePlan *plan_merge(const MergeDefinition *definition, List **slots, Relation source, bool whole) {
     MergePlan *plan = static_cast<MergePlan *>(palloc0(sizeof(MergePlan)));
     Planning planning{definition, plan, source, open_target(definition->target), slots, NIL};
@@ -529,6 +547,7 @@ MergePlan *plan_merge(const MergeDefinition *definition, List **slots, Relation 
     plan_document(&planning);
     plan_delete(&planning);
     plan_required(&planning);
+    plan_plain(plan);
     plan->whole = whole ? add_expression(plan, whole_row(source)) : -1;
     plan->slot_count = list_length(*slots);
     table_close(planning.target, NoLock);

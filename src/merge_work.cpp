@@ -50,6 +50,7 @@ private:
     bool may_queue() const;
     void queue(const SourceRow *row);
     void take_queued(int count);
+    void fold_queued(uint32 hash);
     void fold(const SourceRow *row);
     void hold(const SourceRow *row, FoldKey *key, FoldKey *alone);
     bool fold_or_refuse(const SourceRow *row);
@@ -240,6 +241,25 @@ bool MergeWork::fold_or_refuse(const SourceRow *row) {
     return false;
 }
 
+static bool has_key(const MergePlan *plan, const SourceRow *row) {
+    for (int i = 0; i < plan->key_count; i++)
+        if (row->nulls[i])
+            return false;
+    return true;
+}
+
+// fold_queued folds the row at hand.
+void MergeWork::fold_queued(uint32 hash) {
+    const bool deletes = plan_->deletes && DatumGetBool(row_->columns[plan_->delete_at]);
+    if (plan_->plain_sources && !deletes && has_key(plan_, row_)) {
+        const int64 moment = moment_of(plan_->moments, row_->columns[plan_->time], row_->nulls[plan_->time]);
+        fold_plain_row(fold_, row_, moment, hash);
+        return;
+    }
+    take_source_row(plan_, row_, NULL, input_);
+    (void)fold_row(fold_, input_, hash);
+}
+
 // take_queued folds the rows that came first.
 void MergeWork::take_queued(int count) {
     ErrorContextCallback context{error_context_stack, take_context, this};
@@ -247,19 +267,11 @@ void MergeWork::take_queued(int count) {
     MemoryContextSwitchTo(job_->row);
     for (; count > 0; count--, first_++) {
         row_ = &queued_[first_ % queue_length];
-        take_source_row(plan_, row_, NULL, input_);
-        (void)fold_row(fold_, input_, hashes_[first_ % queue_length]);
+        fold_queued(hashes_[first_ % queue_length]);
     }
     MemoryContextSwitchTo(job_->batch);
     MemoryContextReset(job_->row);
     error_context_stack = context.previous;
-}
-
-static bool has_key(const MergePlan *plan, const SourceRow *row) {
-    for (int i = 0; i < plan->key_count; i++)
-        if (row->nulls[i])
-            return false;
-    return true;
 }
 
 // queue puts a row behind those that wait. While it waits its slot, its key and its values are asked for, one after the other.

@@ -35,7 +35,7 @@ COMMENT ON FUNCTION sluice.resume(text) IS 'resume a paused pipeline';
 -- The owner of a pipeline is the owner of its anchor, the type sluice.pipeline_<id>. So ALTER ... OWNER, REASSIGN OWNED,
 -- DROP OWNED, DROP ROLE and dumps treat pipelines as they treat any other object.
 CREATE FUNCTION sluice.pipeline_owner(pipeline_id int) RETURNS oid
-LANGUAGE sql STABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+LANGUAGE sql STABLE PARALLEL SAFE
 RETURN (SELECT t.typowner FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace
         WHERE n.nspname = 'sluice' AND t.typname = 'pipeline_' || pipeline_id);
 COMMENT ON FUNCTION sluice.pipeline_owner(int) IS 'owner of a pipeline; null when its anchor was dropped';
