@@ -285,6 +285,7 @@ TRUNCATE text_source, tried_child RESTART IDENTITY;
 ALTER TABLE text_source ADD extra int;
 INSERT INTO text_source (doc) VALUES ('{"v": 1}');
 SELECT sluice.create_shred('changed', 'text_source', 'doc', '{"tried_child": {"columns": {"v": "$.v", "id": "#source.extra"}}}');
+SELECT sluice.alter_pipeline('changed', max_failures => 0);
 ALTER TABLE tried_child RENAME v TO renamed;
 CALL sluice.run('changed');
 ALTER TABLE tried_child RENAME renamed TO v;

@@ -12,6 +12,7 @@ CREATE TYPE spot AS (x int, y int);
 CREATE TABLE people (seq bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, id int, at timestamptz, name text, age bigint, land text, mail text, spot spot, op text);
 CREATE TABLE members (id smallint PRIMARY KEY, at timestamptz, name varchar(5), age int CHECK (age < 150), land text REFERENCES lands, mail text UNIQUE, spot spot CHECK ((spot).x > 0), need text NOT NULL DEFAULT 'x');
 SELECT sluice.create_merge('stop', 'people', 'members', '{id}', 'at', delete_when => 'op = ''D''');
+SELECT sluice.alter_pipeline('stop', max_failures => 0);
 INSERT INTO people (id, at, name, age, land, mail) VALUES (1, '2024-01-01', 'one', 20, 'ge', 'a'), (2, '2024-01-01', 'two', 30, 'am', 'b');
 CALL sluice.run('stop');
 -- bad rows, one after the other, each beside a good one
@@ -121,6 +122,7 @@ CREATE TYPE address AS (city text, flat int);
 CREATE TABLE docs (seq bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, received_at timestamptz DEFAULT '2024-01-01', doc jsonb);
 CREATE TABLE clients (id int PRIMARY KEY, changed timestamptz, name text, age int, address address, tags text[], extra jsonb, serial int GENERATED ALWAYS AS IDENTITY, twice int GENERATED ALWAYS AS (age * 2) STORED);
 SELECT sluice.create_merge('docs', 'docs', 'clients', '{id}', 'changed', document => 'doc', delete_when => $$doc->>'op' = 'D'$$);
+SELECT sluice.alter_pipeline('docs', max_failures => 0);
 INSERT INTO docs (doc) VALUES
     ('{"id": 1, "changed": "2024-01-01", "name": "a", "age": 5, "address": {"city": "c", "flat": 1}, "tags": ["x"], "extra": {"k": null}, "unknown": 1}'),
     ('{"id": 1, "changed": "2024-01-02", "name": null, "address": {"flat": null}}'),

@@ -247,6 +247,7 @@ SELECT NOT :'icu' OR (count(*) = 2 AND count(DISTINCT name COLLATE "C") = 1 AND 
 CREATE TABLE typed_source (seq bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, id int, at timestamp, big int, note text, day timestamp, num numeric, days date, tags text[]);
 CREATE TABLE typed (id bigint PRIMARY KEY, at timestamptz, big bigint, note varchar(5), day date, num int, days timestamp, tags varchar(3)[]);
 SELECT sluice.create_merge('typed', 'typed_source', 'typed', '{id}', 'at', '{big,note,day,num,days,tags}');
+SELECT sluice.alter_pipeline('typed', max_failures => 0);
 INSERT INTO typed_source (id, at, big, note, day, num, days, tags) VALUES (1, '2024-01-01', 5, 'abcde', '2024-05-05', 7.0, '2024-01-02', '{abc,NULL}'), (2, 'infinity', NULL, 'ab   ', 'infinity', NULL, '-infinity', '{}');
 CALL sluice.run('typed');
 SELECT * FROM typed ORDER BY id;

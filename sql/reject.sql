@@ -408,6 +408,7 @@ SELECT sluice.drop_pipeline('most');
 TRUNCATE source, target RESTART IDENTITY;
 INSERT INTO source (doc) VALUES ('{"v": 1}'), ('{"v": "x"}'), ('{"v": 3}');
 SELECT sluice.create_shred('faults', 'source', 'doc', :'mapping', on_error => 'reject');
+SELECT sluice.alter_pipeline('faults', max_failures => 0);
 CREATE PROCEDURE no_reject(what text) LANGUAGE plpgsql AS $$
 BEGIN
     RAISE INFO '%: % rows, % rejects, %', what, (SELECT count(*) FROM target), (SELECT count(*) FROM rejected), (SELECT status FROM sluice.runs ORDER BY run_id DESC LIMIT 1);

@@ -113,6 +113,7 @@ CREATE TRIGGER instead_of INSTEAD OF INSERT ON window_on FOR EACH ROW EXECUTE FU
 SELECT sluice.create_shred('p', source => 'source', document => 'doc', mapping => '
     {"target": {"columns": {"id": "#source.id", "name": "$.name", "told": "$.name"}},
      "window_on": {"columns": {"id": "#source.id", "name": "$.name"}}}');
+SELECT sluice.alter_pipeline('p', max_failures => 0);
 RESET ROLE;
 RESET search_path;
 

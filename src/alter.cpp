@@ -1,6 +1,7 @@
 // Altering pipelines.
 #include "postgres.hpp"
 
+#include "after.hpp"
 #include "catalog.hpp"
 #include "create.hpp"
 #include "create_load.hpp"
@@ -34,8 +35,41 @@ static void refuse_for_kind(const Pipeline *pipeline, FunctionCallInfo fcinfo, i
                        NULL);
 }
 
+// alter_operation changes when a pipeline runs: of the arguments, those from number `first` on.
+static void alter_operation(const Pipeline *pipeline, FunctionCallInfo fcinfo, int first) {
+    const int max_failures = first, after = first + 1;
+    if (PG_ARGISNULL(max_failures) && PG_ARGISNULL(after))
+        return;
+    Parameters parameters{};
+    add_int(&parameters, pipeline->id);
+    if (PG_ARGISNULL(max_failures))
+        add_null(&parameters, INT4OID);
+    else
+        add_value(&parameters, INT4OID, Int32GetDatum(check_max_failures(PG_GETARG_INT32(max_failures))));
+    if (PG_ARGISNULL(after)) {
+        add_null(&parameters, TEXTARRAYOID);
+    } else {
+        check_after(pipeline->name, names_argument(fcinfo, after, "after"));
+        add_value(&parameters, TEXTARRAYOID, PG_GETARG_DATUM(after));
+    }
+    catalog_execute("UPDATE sluice.pipeline SET max_failures = coalesce($2, max_failures), after = coalesce($3, after) "
+                    "WHERE pipeline_id = $1::int",
+                    &parameters);
+}
+
 static void alter_pipeline(FunctionCallInfo fcinfo) {
-    enum { name, mapping, unknown, lookback, recheck, batch_size, on_error, max_rejects, of_loads };
+    enum {
+        name,
+        mapping,
+        unknown,
+        lookback,
+        recheck,
+        batch_size,
+        on_error,
+        max_rejects,
+        of_loads,
+        operation = of_loads + 5
+    };
     if (PG_ARGISNULL(name))
         argument_error("name", "must not be null", NULL);
     check_batch_size(fcinfo, batch_size);
@@ -49,6 +83,7 @@ static void alter_pipeline(FunctionCallInfo fcinfo) {
     if (!PG_ARGISNULL(lookback) || new_recheck)
         check_new_lookback(pipeline, text_argument(fcinfo, lookback));
     alter_load(pipeline, fcinfo, of_loads);
+    alter_operation(pipeline, fcinfo, operation);
     if (strcmp(pipeline->kind, "load") == 0)
         refuse_rows(PG_ARGISNULL(batch_size) ? 0 : PG_GETARG_INT32(batch_size),
                     max_rejects_argument(fcinfo, max_rejects));

@@ -27,6 +27,10 @@ CREATE TABLE sluice.pipeline (
     on_error      text NOT NULL DEFAULT 'stop' CHECK (on_error IN ('stop', 'reject')),
     max_rejects   bigint CHECK (max_rejects >= 0),
     paused        boolean NOT NULL DEFAULT false,
+    max_failures  int NOT NULL DEFAULT 5 CHECK (max_failures >= 0),
+    failures      int NOT NULL DEFAULT 0,
+    failed_at     timestamptz,
+    after         text[] NOT NULL DEFAULT '{}',
     created_at    timestamptz NOT NULL DEFAULT now(),
     time_zone     text NOT NULL,
     date_style    text NOT NULL,
@@ -56,6 +60,10 @@ COMMENT ON COLUMN sluice.pipeline."unknown" IS 'what becomes of parts of a docum
 COMMENT ON COLUMN sluice.pipeline.on_error IS 'what becomes of a document that does not fit: stop (the run) or reject (the document)';
 COMMENT ON COLUMN sluice.pipeline.max_rejects IS 'a run that would reject more fails; null: no limit';
 COMMENT ON COLUMN sluice.pipeline.paused IS 'whether runs do nothing';
+COMMENT ON COLUMN sluice.pipeline.max_failures IS 'after how many failed runs in a row the pipeline is paused; 0: never';
+COMMENT ON COLUMN sluice.pipeline.failures IS 'failed runs since the last that succeeded';
+COMMENT ON COLUMN sluice.pipeline.failed_at IS 'when the last of these failed';
+COMMENT ON COLUMN sluice.pipeline.after IS 'pipelines that run before it in sluice.run_all';
 COMMENT ON COLUMN sluice.pipeline.created_at IS 'when the pipeline was created';
 COMMENT ON COLUMN sluice.pipeline.time_zone IS 'TimeZone of its creation, in force in every run';
 COMMENT ON COLUMN sluice.pipeline.date_style IS 'DateStyle of its creation, in force in every run';

@@ -43,6 +43,12 @@ int64 max_rejects_argument(FunctionCallInfo fcinfo, int number) {
     return PG_GETARG_INT64(number);
 }
 
+int check_max_failures(int max_failures) {
+    if (max_failures < 0)
+        argument_error("max_failures", "must not be negative", "0 never pauses the pipeline.");
+    return max_failures;
+}
+
 static const char *check_duplicates(const char *duplicates) {
     static const char *const known[] = {"skip", "keep"};
     if (duplicates && strcmp(duplicates, "skip") != 0 && strcmp(duplicates, "keep") != 0)

@@ -28,6 +28,7 @@ void read_common_arguments(FunctionCallInfo fcinfo, int first, NewPipeline *pipe
 void read_rows_as_they_are(NewPipeline *pipeline, Relation source);
 
 void check_batch_size(FunctionCallInfo fcinfo, int number);
+int check_max_failures(int max_failures);
 const char *check_on_error(const char *on_error);
 int64 max_rejects_argument(FunctionCallInfo fcinfo, int number);
 const Interval *recheck_argument(FunctionCallInfo fcinfo, int number);

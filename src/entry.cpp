@@ -23,7 +23,7 @@ static const char *partition_argument(FunctionCallInfo fcinfo, int number) {
     return stored_text(get_fn_expr_argtype(fcinfo->flinfo, number), PG_GETARG_DATUM(number));
 }
 
-static bool is_atomic_call(FunctionCallInfo fcinfo) {
+bool is_atomic_call(FunctionCallInfo fcinfo) {
     return !fcinfo->context || !IsA(fcinfo->context, CallContext) || castNode(CallContext, fcinfo->context)->atomic;
 }
 

@@ -11,6 +11,7 @@
 
 #include "bridge.hpp"
 #include "merge_work.hpp"
+#include "outcome.hpp"
 #include "run.hpp"
 #include "writer.hpp"
 
@@ -43,6 +44,9 @@ void _PG_init(void) {
         "A run that loads something deletes older ones of its pipeline, but for its last success; -1 "
         "keeps everything.",
         &sluice::keep_runs, 90 * 24 * 60, -1, INT_MAX, PGC_USERSET, GUC_UNIT_MIN, NULL, NULL, NULL);
+    DefineCustomBoolVariable("sluice.log_runs", "Writes a line into the server's log for each run that is over.",
+                             "Pipeline, run, status, source rows, seconds; at level LOG.", &sluice::log_runs, false,
+                             PGC_SUSET, 0, NULL, NULL, NULL);
     DefineCustomIntVariable("sluice.fold_memory", "How much memory a batch without batch_size may use to fold rows.",
                             "The more rows are folded at once, the less is written.", &sluice::fold_memory, 256 * 1024,
                             1024, MAX_KILOBYTES, PGC_USERSET, GUC_UNIT_KB, NULL, NULL, NULL);

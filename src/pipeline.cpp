@@ -2,6 +2,7 @@
 #include "pipeline.hpp"
 
 #include "catalog.hpp"
+#include "cron.hpp"
 #include "ledger.hpp"
 #include "merge_state.hpp"
 #include "newest.hpp"
@@ -75,7 +76,8 @@ static Pipeline *load_pipeline(CatalogStatement *statement, const char *conditio
                  "p.date_style, p.interval_style, "
                  "p.search_path, p.cursor, p.lookback, (p.duplicates = 'keep')::int::bigint, "
                  "extract(epoch FROM p.recheck)::bigint, p.\"unknown\", (p.on_error = 'reject')::int::bigint, "
-                 "p.max_rejects, p.content_columns, p.slots FROM sluice.pipeline p WHERE %s",
+                 "p.max_rejects, p.content_columns, p.slots, p.max_failures::bigint, p.failures::bigint FROM "
+                 "sluice.pipeline p WHERE %s",
                  condition),
         parameters);
     bool is_null;
@@ -114,6 +116,8 @@ static Pipeline *load_pipeline(CatalogStatement *statement, const char *conditio
         pipeline->max_rejects = -1;
     pipeline->content_columns = result_names(0, 24);
     pipeline->slots = result_names(0, 25);
+    pipeline->max_failures = result_int(0, 26, &is_null);
+    pipeline->failures = result_int(0, 27, &is_null);
     free_result();
     return pipeline;
 }
@@ -199,6 +203,14 @@ static void delete_leftovers() {
                         &none);
 }
 
+// forget_name takes a pipeline that is gone out of those that others run after.
+static void forget_name(const char *name) {
+    Parameters parameters{};
+    add_text(&parameters, name);
+    catalog_execute("UPDATE sluice.pipeline SET after = pg_catalog.array_remove(after, $1) WHERE $1 = ANY (after)",
+                    &parameters);
+}
+
 static void check_pipeline_name(const char *name) {
     if (strlen(name) == 0 || strlen(name) >= NAMEDATALEN)
         argument_error("name", "a pipeline's name has 1 to 63 bytes", NULL);
@@ -212,6 +224,8 @@ static void check_pipeline_name(const char *name) {
                         errhint("Change it with sluice.alter_pipeline, or drop it with sluice.drop_pipeline.")));
     // Its owner was dropped with everything he owned: the name is free again.
     catalog_execute("DELETE FROM sluice.pipeline WHERE name = $1", &parameters);
+    forget_name(name);
+    forget_job(name);
     delete_leftovers();
 }
 
@@ -313,7 +327,9 @@ static void set_paused(const char *name, bool paused) {
     Parameters parameters{};
     add_int(&parameters, pipeline->id);
     add_value(&parameters, BOOLOID, BoolGetDatum(paused));
-    catalog_execute("UPDATE sluice.pipeline SET paused = $2 WHERE pipeline_id = $1::int", &parameters);
+    catalog_execute("UPDATE sluice.pipeline SET paused = $2, failures = CASE WHEN $2 THEN failures ELSE 0 END, "
+                    "failed_at = CASE WHEN $2 THEN failed_at END WHERE pipeline_id = $1::int",
+                    &parameters);
     SPI_finish();
 }
 
@@ -332,6 +348,8 @@ Datum sluice_drop_pipeline(PG_FUNCTION_ARGS) {
     Parameters parameters{};
     add_int(&parameters, pipeline->id);
     catalog_execute("DELETE FROM sluice.pipeline WHERE pipeline_id = $1::int", &parameters);
+    forget_name(pipeline->name);
+    forget_job(pipeline->name);
     const Parameters none{};
     drop_ledger(pipeline->id);
     drop_newest(pipeline->id);

@@ -27,6 +27,8 @@ struct Pipeline {
     bool rejects;
     int64 max_rejects; // -1: no limit
     bool paused;
+    int max_failures; // in a row, then it is paused; 0: never
+    int failures;     // in a row, so far
     const char *time_zone, *date_style, *interval_style, *search_path;
 };
 

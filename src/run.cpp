@@ -19,6 +19,7 @@
 
 #include "catalog.hpp"
 #include "cursor.hpp"
+#include "outcome.hpp"
 #include "pipeline.hpp"
 #include "reject.hpp"
 #include "rights.hpp"
@@ -33,6 +34,8 @@ int keep_runs = 90 * 24 * 60;
 struct Run : Job {
     LOCKTAG lock;
     bool recorded;
+    MemoryContext caller;
+    bool failed; // and the caller goes on
     TimestampTz started_at;
     RunCounts counts; // of all batches that are done
     Work *work;
@@ -243,23 +246,26 @@ static void record_run(Run *run, const char *status, const char *error) {
                      &parameters);
 }
 
-// record_nothing keeps one row for runs in a row that found nothing new (or were skipped), and counts them in it.
-static void record_nothing(const Run *run, const char *status) {
+void record_nothing(int32 pipeline, const char *name, TimestampTz started_at, const char *status, const char *reason) {
     Parameters parameters{};
-    add_int(&parameters, run->pipeline->id);
+    add_int(&parameters, pipeline);
     add_text(&parameters, status);
-    add_value(&parameters, TIMESTAMPTZOID, TimestampTzGetDatum(run->started_at));
+    add_value(&parameters, TIMESTAMPTZOID, TimestampTzGetDatum(started_at));
+    add_text(&parameters, reason);
     const uint64 updated = catalog_execute(
         "UPDATE sluice.run_log SET started_at = $3, finished_at = pg_catalog.clock_timestamp(), "
         "idle_runs = idle_runs + 1 "
         "WHERE run_id = (SELECT run_id FROM sluice.run_log WHERE run_id = (SELECT run_id FROM sluice.run_log "
         "WHERE pipeline_id = $1::int ORDER BY run_id DESC LIMIT 1) AND status = $2 AND source_rows = 0 "
-        "FOR UPDATE SKIP LOCKED)",
+        "AND error IS NOT DISTINCT FROM $4 FOR UPDATE SKIP LOCKED) RETURNING run_id",
         &parameters);
     if (updated == 0)
-        catalog_execute("INSERT INTO sluice.run_log (pipeline_id, status, started_at, finished_at) "
-                        "VALUES ($1::int, $2, $3, pg_catalog.clock_timestamp())",
+        catalog_execute("INSERT INTO sluice.run_log (pipeline_id, status, started_at, finished_at, error) "
+                        "VALUES ($1::int, $2, $3, pg_catalog.clock_timestamp(), $4) RETURNING run_id",
                         &parameters);
+    bool is_null;
+    log_run(name, result_int(0, 1, &is_null), status, 0, started_at);
+    free_result();
 }
 
 static bool has_news(const Run *run, const RunCounts *counts) {
@@ -340,8 +346,8 @@ const char *error_report(const ErrorData *error) {
     return report.data;
 }
 
-// commit_transaction commits and goes on in a new transaction; servers before 14.2 do not begin it themselves.
-static void commit_transaction() {
+// Servers before 14.2 do not begin the new transaction themselves.
+void commit_transaction() {
     SPI_commit();
     SPI_start_transaction();
 }
@@ -351,12 +357,28 @@ static void record_failure(Run *run, const ErrorData *error) {
     PushActiveSnapshot(GetTransactionSnapshot());
     need_run_id(run);
     const char *report = error_report(error);
-    record_run(run, error->sqlerrcode == ERRCODE_QUERY_CANCELED ? "canceled" : "failed", report);
+    const bool canceled = error->sqlerrcode == ERRCODE_QUERY_CANCELED;
+    const char *status = canceled ? "canceled" : "failed";
+    record_run(run, status, report);
+    if (!canceled && !run->options.retry)
+        note_failure(run->pipeline, run->run_id, error);
     if (run->planned_well)
         run->work->failed(report);
     PopActiveSnapshot();
     MemoryContextSwitchTo(run->memory);
     commit_transaction();
+    log_run(run->pipeline->name, run->run_id, status, run->counts.source_rows, run->started_at);
+}
+
+// hand_over gives the failure of a run to a caller who goes on without it; without such a caller, and for a cancel, it is false.
+static bool hand_over(Run *run, const ErrorData *error) {
+    if (!run->options.failure || ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_OPERATOR_INTERVENTION)
+        return false;
+    MemoryContext before = MemoryContextSwitchTo(run->caller);
+    *run->options.failure = RunFailure{error->sqlerrcode, clipped(pstrdup(error->message))};
+    MemoryContextSwitchTo(before);
+    run->failed = true;
+    return true;
 }
 
 // start_over forgets what the batch found out, after its subtransaction was rolled back.
@@ -401,7 +423,8 @@ static bool attempt_batch(Run *run, BatchEnd *result, bool last) {
         if (done) {
             run->run_id = run_id;
             record_failure(run, error);
-            ReThrowError(error);
+            if (!hand_over(run, error))
+                ReThrowError(error);
         }
         FreeErrorData(error);
     }
@@ -415,7 +438,8 @@ static BatchEnd guarded_batch(Run *run) {
     BatchEnd end;
     for (int attempt = 1; !attempt_batch(run, &end, attempt == most_attempts); attempt++)
         start_over(run);
-    run->work->committed();
+    if (!run->failed)
+        run->work->committed();
     return end;
 }
 
@@ -444,21 +468,25 @@ static void show_progress(Run *run, bool last) {
                               rate, left / Max(rate, 1.0))));
 }
 
-// show_waiting says who keeps back what the run could not read, when it reports its progress.
-static void show_waiting(const Run *run) {
+// show_end writes the line of a run that succeeded, and says who keeps back what it could not read, when it reports its progress.
+static void show_end(const Run *run) {
+    if (run->recorded)
+        log_run(run->pipeline->name, run->run_id, "succeeded", run->counts.source_rows, run->started_at);
     if (!run->options.progress || !run->held_back || !run->cursor->waiting_for())
         return;
     ereport(INFO, (errmsg("%s: rows are held back by %s", run->pipeline->name, run->cursor->waiting_for()),
                    errdetail("Its transaction may still add rows below them. The next run loads them.")));
 }
 
-// finish_idle ends a run whose last look found nothing: one without work, or one that had worked to the last row.
-static void finish_idle(Run *run) {
+// finish ends a run that succeeded; one whose last look found nothing had no work, or had worked to the last row.
+static void finish(Run *run, BatchEnd end) {
     PushActiveSnapshot(GetTransactionSnapshot());
-    if (run->recorded)
+    if (!run->recorded)
+        record_nothing(run->pipeline->id, run->pipeline->name, run->started_at, "succeeded", NULL);
+    else if (end == BatchEnd::Idle)
         record_run(run, "succeeded", NULL);
-    else
-        record_nothing(run, "succeeded");
+    if (!run->options.retry)
+        note_success(run->pipeline);
     PopActiveSnapshot();
     MemoryContextSwitchTo(run->memory);
 }
@@ -472,16 +500,18 @@ static void run_batches(Run *run) {
         } else {
             end = guarded_batch(run);
         }
+        if (run->failed)
+            return;
         run->recorded = run->recorded || has_news(run, &run->counts);
-        const bool done = run_ends(run, end), waits = done && will_wait(run);
-        if (done && !waits && (end == BatchEnd::Idle || !run->recorded))
-            finish_idle(run);
+        const bool done = run_ends(run, end), waits = done && will_wait(run), over = done && !waits;
+        if (over)
+            finish(run, end);
         if (!run->atomic)
             commit_transaction();
         MemoryContextSwitchTo(run->memory);
-        show_progress(run, done && !waits);
-        if (done && !waits) {
-            show_waiting(run);
+        show_progress(run, over);
+        if (over) {
+            show_end(run);
             return;
         }
         if (waits) {
@@ -544,6 +574,9 @@ static bool start_run(Run *run, const char *name) {
     bool ready = false;
     if (run->pipeline->paused) {
         ereport(NOTICE, (errmsg("pipeline \"%s\" is paused", name),
+                         run->pipeline->failures > 0
+                             ? errdetail("Its last runs have failed: %d in a row.", run->pipeline->failures)
+                             : 0,
                          errhint("Run SELECT sluice.resume(%s).", quote_literal_cstr(name))));
     } else if (is_in_flight(run->pipeline->id) || in_flight_count == lengthof(in_flight) ||
                LockAcquire(&run->lock, ExclusiveLock, !run->atomic, true) == LOCKACQUIRE_NOT_AVAIL) {
@@ -551,7 +584,7 @@ static bool start_run(Run *run, const char *name) {
                 (errmsg("pipeline \"%s\" is already running", name),
                  errdetail("%s runs it.", is_in_flight(run->pipeline->id) ? psprintf("Process %d", MyProcPid)
                                                                           : pipeline_runner(run->pipeline->id))));
-        record_nothing(run, "skipped");
+        record_nothing(run->pipeline->id, name, run->started_at, "skipped", NULL);
     } else {
         ready = true;
     }
@@ -583,6 +616,39 @@ static void reload(Run *run, const char *name) {
     PG_END_TRY();
 }
 
+// prepare gets everything ready for the first batch; false: there is to be none.
+static bool prepare(Run *run, const char *name) {
+    if (!start_run(run, name))
+        return false;
+    reload(run, name);
+    return true;
+}
+
+// guarded_prepare is prepare for a caller who goes on when it fails.
+static bool guarded_prepare(Run *run, const char *name) {
+    ResourceOwner resources = CurrentResourceOwner;
+    volatile bool ready = false;
+    BeginInternalSubTransaction(NULL);
+    PG_TRY();
+    {
+        ready = prepare(run, name);
+        ReleaseCurrentSubTransaction();
+    }
+    PG_CATCH();
+    {
+        MemoryContextSwitchTo(run->memory);
+        ErrorData *error = CopyErrorData();
+        FlushErrorState();
+        RollbackAndReleaseCurrentSubTransaction();
+        if (!hand_over(run, error))
+            ReThrowError(error);
+    }
+    PG_END_TRY();
+    MemoryContextSwitchTo(run->memory);
+    CurrentResourceOwner = resources;
+    return ready;
+}
+
 static void require_read_committed() {
     if (IsolationUsesXactSnapshot())
         ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
@@ -602,6 +668,7 @@ RunResult run_pipeline(const char *name, const RunOptions *options, bool atomic)
     MemoryContextSwitchTo(memory);
     Run *run = static_cast<Run *>(palloc0(sizeof(Run)));
     run->memory = memory;
+    run->caller = before;
     run->planned = AllocSetContextCreate(memory, "sluice plan", ALLOCSET_DEFAULT_SIZES);
     run->batch = AllocSetContextCreate(memory, "sluice batch", ALLOCSET_DEFAULT_SIZES);
     run->row = AllocSetContextCreate(memory, "sluice row", ALLOCSET_DEFAULT_SIZES);
@@ -609,12 +676,13 @@ RunResult run_pipeline(const char *name, const RunOptions *options, bool atomic)
     run->options = *options;
     run->started_at = run->shown_at = GetCurrentTimestamp();
     name = pstrdup(name);
-    if (start_run(run, name)) {
-        reload(run, name);
+    MemoryContextSwitchTo(run->memory);
+    const bool ready = options->failure ? guarded_prepare(run, name) : prepare(run, name);
+    if (ready)
         run_locked(run);
-    }
-    const RunResult result{run->run_id,         run->counts.source_rows, run->counts.inserted, run->counts.updated,
-                           run->counts.deleted, run->counts.duplicates,  run->counts.too_late, run->counts.rejected};
+    const RunResult result{run->run_id,          run->counts.source_rows, run->counts.inserted,
+                           run->counts.updated,  run->counts.deleted,     run->counts.duplicates,
+                           run->counts.too_late, run->counts.rejected,    ready};
     MemoryContextSwitchTo(before);
     MemoryContextDelete(memory);
     return result;

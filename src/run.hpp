@@ -5,6 +5,12 @@
 
 namespace sluice {
 
+// How a run failed, for a caller who goes on.
+struct RunFailure {
+    int code;            // SQLSTATE
+    const char *message; // NULL: it did not fail
+};
+
 struct RunOptions {
     int batch_size;  // 0: as the pipeline says
     int max_batches; // 0: no limit
@@ -13,6 +19,8 @@ struct RunOptions {
     // of loads, partitions as text:
     const char *upto; // no partition after this one; NULL: any
     const char *from; // from this one on, whether they changed or not; NULL: those that changed
+    // where the failure of a run is put, when its batches have transactions of their own; NULL: it is raised
+    RunFailure *failure;
 };
 
 // What the batches of a run did.
@@ -22,12 +30,21 @@ struct RunCounts {
 
 struct RunResult {
     int64 run_id, source_rows, inserted, updated, deleted, duplicates, too_late, rejected;
+    bool ran; // to its end: it was not paused, and nobody else ran it
 };
 
 extern int wait_for_writers; // the setting sluice.wait_for_writers, in ms
 extern int keep_runs;        // the setting sluice.keep_runs, in minutes; -1: for ever
 
 RunResult run_pipeline(const char *name, const RunOptions *options, bool atomic);
+
+bool is_atomic_call(FunctionCallInfo fcinfo); // inside a transaction block or a function
+
+// commit_transaction commits and goes on in a new transaction.
+void commit_transaction();
+
+// record_nothing keeps one row for runs in a row that found nothing new (or were skipped, for a reason), and counts them in it.
+void record_nothing(int32 pipeline, const char *name, TimestampTz started_at, const char *status, const char *reason);
 
 bool is_in_flight(int32 pipeline); // whether this session is running it at this moment
 

@@ -5,6 +5,10 @@ CREATE PROCEDURE sluice.run(name text, batch_size int DEFAULT NULL, max_batches 
 LANGUAGE C AS 'MODULE_PATHNAME', 'sluice_run';
 COMMENT ON PROCEDURE sluice.run(text, int, int, "any", boolean) IS 'load what is new in the source of a pipeline, a transaction for each batch';
 
+CREATE PROCEDURE sluice.run_all()
+LANGUAGE C AS 'MODULE_PATHNAME', 'sluice_run_all';
+COMMENT ON PROCEDURE sluice.run_all() IS 'run every active pipeline that the caller may run, in the order that after asks for';
+
 CREATE FUNCTION sluice.run_batch(name text, batch_size int DEFAULT NULL,
     OUT run_id bigint, OUT source_rows bigint, OUT inserted bigint, OUT updated bigint, OUT deleted bigint,
     OUT duplicates bigint, OUT too_late bigint, OUT rejected bigint)

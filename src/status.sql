@@ -34,7 +34,7 @@ GRANT SELECT ON sluice.runs TO PUBLIC;
 COMMENT ON VIEW sluice.runs IS 'runs of your pipelines';
 COMMENT ON COLUMN sluice.runs.run_id IS 'number of the run';
 COMMENT ON COLUMN sluice.runs.pipeline IS 'name of the pipeline';
-COMMENT ON COLUMN sluice.runs.status IS 'running, succeeded, failed, canceled, or skipped because another run was at work';
+COMMENT ON COLUMN sluice.runs.status IS 'running, succeeded, failed, canceled, or skipped: another run was at work, or sluice.run_all found that one it runs after has not run';
 COMMENT ON COLUMN sluice.runs.started_at IS 'start of the run';
 COMMENT ON COLUMN sluice.runs.finished_at IS 'end of the run';
 COMMENT ON COLUMN sluice.runs.batches IS 'batches committed; grows while the run works';
@@ -47,7 +47,7 @@ COMMENT ON COLUMN sluice.runs.too_late IS 'source rows that came later than look
 COMMENT ON COLUMN sluice.runs.rejected IS 'source rows rejected';
 COMMENT ON COLUMN sluice.runs.retried IS 'earlier rejects that sluice.retry loaded';
 COMMENT ON COLUMN sluice.runs.nulled IS 'values that did not fit and became null, as the mapping says';
-COMMENT ON COLUMN sluice.runs.error IS 'the error that ended the run';
+COMMENT ON COLUMN sluice.runs.error IS 'the error that ended the run, or why it was skipped';
 COMMENT ON COLUMN sluice.runs.idle_runs IS 'runs since this one that found nothing new and got no row of their own';
 COMMENT ON COLUMN sluice.runs.undone_at IS 'when sluice.rewind undid what it wrote';
 
@@ -68,6 +68,7 @@ SELECT p.name AS pipeline,
        (SELECT count(*) FROM sluice.reject j WHERE j.pipeline_id = p.pipeline_id) AS rejects,
        e.waiting_for,
        sluice.waiting_keys(p.pipeline_id) AS waiting_keys,
+       sluice.shown_schedule(p.pipeline_id) AS schedule,
        CASE WHEN last.status IN ('failed', 'canceled') THEN last.error
             WHEN last.status = 'running' AND NOT sluice.is_running(p.pipeline_id)
             THEN 'the session ended before the run did; what its batches committed is kept' END AS last_error
@@ -99,4 +100,5 @@ COMMENT ON COLUMN sluice.status.rows_per_second IS 'source rows a second of the 
 COMMENT ON COLUMN sluice.status.rejects IS 'documents or rows in sluice.rejects';
 COMMENT ON COLUMN sluice.status.waiting_for IS 'sessions with open transactions that may still add rows below those already there';
 COMMENT ON COLUMN sluice.status.waiting_keys IS 'keys of a merge that are not written yet, since columns that must not be null are not all known';
+COMMENT ON COLUMN sluice.status.schedule IS 'when pg_cron runs it: a schedule of its own, or one that runs all pipelines (run_all)';
 COMMENT ON COLUMN sluice.status.last_error IS 'error of the last run, if it failed';
