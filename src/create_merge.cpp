@@ -72,14 +72,6 @@ static void read_definition(FunctionCallInfo fcinfo, MergeDefinition *definition
 
 // ---- a target that is missing
 
-static bool has_name(List *names, const char *name) {
-    ListCell *cell;
-    foreach (cell, names)
-        if (strcmp(static_cast<const char *>(lfirst(cell)), name) == 0)
-            return true;
-    return false;
-}
-
 // is_wanted tells whether a new target gets a column of the source: not that by which the cursor reads it, unless it is named.
 static bool is_wanted(const MergeDefinition *definition, const NewPipeline *pipeline, const char *name) {
     if (has_name(definition->key, name) || strcmp(definition->newest_by, name) == 0 ||
@@ -96,16 +88,6 @@ static void append_column(StringInfo list, Form_pg_attribute column) {
                                           FORMAT_TYPE_TYPEMOD_GIVEN | FORMAT_TYPE_FORCE_QUALIFY));
     if (OidIsValid(column->attcollation) && column->attcollation != get_typcollation(column->atttypid))
         appendStringInfo(list, " COLLATE %s", collation_name(column->attcollation));
-}
-
-static const char *quoted_list(List *names) {
-    StringInfoData list;
-    initStringInfo(&list);
-    ListCell *cell;
-    foreach (cell, names)
-        appendStringInfo(&list, "%s%s", list.len ? ", " : "",
-                         quote_identifier(static_cast<const char *>(lfirst(cell))));
-    return list.data;
 }
 
 static void execute(const char *statement) {
@@ -140,8 +122,8 @@ static void create_target(const MergeDefinition *definition, const NewPipeline *
             ereport(ERROR, (errcode(ERRCODE_UNDEFINED_COLUMN),
                             errmsg("key: column \"%s\" of source %s does not exist",
                                    static_cast<const char *>(lfirst(cell)), relation_name(RelationGetRelid(source)))));
-    const char *statement = psprintf("CREATE TABLE %s (%s, PRIMARY KEY (%s)) WITH (fillfactor = 85)", definition->target, columns.data,
-                                     quoted_list(definition->key));
+    const char *statement = psprintf("CREATE TABLE %s (%s, PRIMARY KEY (%s)) WITH (fillfactor = 85)",
+                                     definition->target, columns.data, quoted_names(definition->key));
     at_place("target", [&] { execute(statement); });
     ereport(NOTICE,
             (errmsg("target %s was created like %s", definition->target, relation_name(RelationGetRelid(source)))));

@@ -5,20 +5,13 @@
 
 namespace sluice {
 
-static void append_member(StringInfo to, const char *name, const char *value) {
-    if (!value)
-        return;
-    appendStringInfo(to, "%s\"%s\": ", to->len > 1 ? ", " : "", name);
-    escape_json(to, value);
-}
-
 const char *facts_definition_text(const FactsDefinition *definition) {
     StringInfoData text;
     initStringInfo(&text);
     appendStringInfoChar(&text, '{');
-    append_member(&text, "target", definition->target);
-    append_member(&text, "newest_by", definition->newest_by);
-    append_member(&text, "mapping", definition->mapping);
+    append_json_member(&text, "target", definition->target);
+    append_json_member(&text, "newest_by", definition->newest_by);
+    append_json_member(&text, "mapping", definition->mapping);
     appendStringInfoChar(&text, '}');
     return text.data;
 }

@@ -241,24 +241,15 @@ void FactsWork::take(const SourceRow *row) {
 
 // ---- refusing
 
-static void append_member(StringInfo json, const char *name, const char *value) {
-    if (!value)
-        return;
-    appendStringInfoString(json, json->len > 1 ? ", " : "");
-    escape_json(json, name);
-    appendStringInfoString(json, ": ");
-    escape_json(json, value);
-}
-
 const char *FactsWork::locate(const ErrorData *error) const {
     const FactColumn *column = row_->at;
     StringInfoData json;
     initStringInfo(&json);
     appendStringInfoChar(&json, '{');
-    append_member(&json, "table", column ? relation_name(row_->relation) : NULL);
-    append_member(&json, "column", column ? column->name : NULL);
-    append_member(&json, "path", column ? column->pointer : NULL);
-    append_member(&json, "detail", error->detail);
+    append_json_member(&json, "table", column ? relation_name(row_->relation) : NULL);
+    append_json_member(&json, "column", column ? column->name : NULL);
+    append_json_member(&json, "path", column ? column->pointer : NULL);
+    append_json_member(&json, "detail", error->detail);
     appendStringInfoChar(&json, '}');
     return json.data;
 }

@@ -7,15 +7,6 @@ namespace sluice {
 
 // ---- writing
 
-static void append_string(StringInfo to, const char *name, const char *value) {
-    if (!value)
-        return;
-    appendStringInfoString(to, to->len > 1 ? ", " : "");
-    escape_json(to, name);
-    appendStringInfoString(to, ": ");
-    escape_json(to, value);
-}
-
 static void append_list(StringInfo to, const char *name, List *values) {
     if (values == NIL)
         return;
@@ -34,16 +25,16 @@ const char *merge_definition_text(const MergeDefinition *definition) {
     StringInfoData text;
     initStringInfo(&text);
     appendStringInfoChar(&text, '{');
-    append_string(&text, "target", definition->target);
+    append_json_member(&text, "target", definition->target);
     append_list(&text, "key", definition->key);
-    append_string(&text, "newest_by", definition->newest_by);
+    append_json_member(&text, "newest_by", definition->newest_by);
     append_list(&text, "columns", definition->columns);
-    append_string(&text, "nulls", definition->clears ? "clear" : "keep");
+    append_json_member(&text, "nulls", definition->clears ? "clear" : "keep");
     append_list(&text, "deep", definition->deep);
     append_list(&text, "rule_columns", definition->rule_columns);
     append_list(&text, "rules", definition->rules);
-    append_string(&text, "delete_when", definition->delete_when);
-    append_string(&text, "document", definition->document);
+    append_json_member(&text, "delete_when", definition->delete_when);
+    append_json_member(&text, "document", definition->document);
     appendStringInfoChar(&text, '}');
     return text.data;
 }

@@ -19,14 +19,6 @@ struct Planning {
     List *used_rules; // columns whose rule or deepness found its column
 };
 
-static bool has_name(List *names, const char *name) {
-    ListCell *cell;
-    foreach (cell, names)
-        if (strcmp(static_cast<const char *>(lfirst(cell)), name) == 0)
-            return true;
-    return false;
-}
-
 static Form_pg_attribute column_of(Relation relation, const char *name) {
     const AttrNumber number = get_attnum(RelationGetRelid(relation), name);
     return number > 0 ? TupleDescAttr(RelationGetDescr(relation), number - 1) : NULL;
@@ -343,16 +335,6 @@ static void plan_key_column(Planning *planning, Relation index, int number) {
     }
 }
 
-static const char *name_list(List *names) {
-    StringInfoData list;
-    initStringInfo(&list);
-    ListCell *cell;
-    foreach (cell, names)
-        appendStringInfo(&list, "%s%s", list.len ? ", " : "",
-                         quote_identifier(static_cast<const char *>(lfirst(cell))));
-    return list.data;
-}
-
 static Oid key_index_of(const Planning *planning) {
     const MergeDefinition *definition = planning->definition;
     const int count = list_length(definition->key);
@@ -364,7 +346,7 @@ static Oid key_index_of(const Planning *planning) {
     }
     const Oid index = find_key_index(planning->target, names, count);
     if (!OidIsValid(index))
-        missing_key_index("key", planning->target, name_list(definition->key));
+        missing_key_index("key", planning->target, quoted_names(definition->key));
     return index;
 }
 

@@ -314,26 +314,17 @@ void MergeWork::take(const SourceRow *row) {
 
 // ---- refusing
 
-static void append_member(StringInfo json, const char *name, const char *value) {
-    if (!value)
-        return;
-    appendStringInfoString(json, json->len > 1 ? ", " : "");
-    escape_json(json, name);
-    appendStringInfoString(json, ": ");
-    escape_json(json, value);
-}
-
 // locate tells where an error happened, as far as it is known.
 const char *MergeWork::locate(const ErrorData *error) const {
     StringInfoData json;
     initStringInfo(&json);
     appendStringInfoChar(&json, '{');
-    append_member(&json, "table",
-                  error->table_name ? quote_qualified_identifier(error->schema_name, error->table_name)
-                                    : relation_name(plan_->relation));
-    append_member(&json, "column", error->column_name ? error->column_name : input_->column);
-    append_member(&json, "constraint", error->constraint_name);
-    append_member(&json, "detail", error->detail);
+    append_json_member(&json, "table",
+                       error->table_name ? quote_qualified_identifier(error->schema_name, error->table_name)
+                                         : relation_name(plan_->relation));
+    append_json_member(&json, "column", error->column_name ? error->column_name : input_->column);
+    append_json_member(&json, "constraint", error->constraint_name);
+    append_json_member(&json, "detail", error->detail);
     appendStringInfoChar(&json, '}');
     return json.data;
 }

@@ -89,4 +89,22 @@ Found resolve_reference(const RelationReference *reference, Oid *relation) {
     return home ? Found::MadeAgain : Found::Yes;
 }
 
+bool has_name(List *names, const char *name) {
+    ListCell *cell;
+    foreach (cell, names)
+        if (strcmp(static_cast<const char *>(lfirst(cell)), name) == 0)
+            return true;
+    return false;
+}
+
+const char *quoted_names(List *names) {
+    StringInfoData list;
+    initStringInfo(&list);
+    ListCell *cell;
+    foreach (cell, names)
+        appendStringInfo(&list, "%s%s", list.len ? ", " : "",
+                         quote_identifier(static_cast<const char *>(lfirst(cell))));
+    return list.data;
+}
+
 } // namespace sluice

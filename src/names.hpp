@@ -26,6 +26,10 @@ const char *nearest_column_hint(Relation relation, const char *wanted);
 // others in lower case. It raises 22023 at `place`.
 RangeVar *read_relation_name(const char *written, const char *place);
 
+// Lists of names: whether one is among them; all of them quoted, with commas.
+bool has_name(List *names, const char *name);
+const char *quoted_names(List *names);
+
 const char *relation_name(Oid relation);   // schema.table, quoted where needed; "?" when it is gone
 const char *collation_name(Oid collation); // with its schema
 

@@ -96,13 +96,6 @@ static void error_context(void *argument) {
 
 // ---- where an error happened, as JSON
 
-static void append_member(StringInfo to, const char *name, const char *text) {
-    if (!text)
-        return;
-    appendStringInfo(to, "%s\"%s\": ", to->len > 1 ? ", " : "", name);
-    escape_json(to, text);
-}
-
 // clipped_value writes a value, shortened; NULL for what PostgreSQL's text cannot hold.
 static const char *clipped_value(const Value &value) {
     constexpr int most = 1000;
@@ -130,16 +123,16 @@ static const MappedColumn *faulty_column(const Shredder *shredder, const ErrorDa
 
 static void append_document_place(StringInfo to, const Shredder *shredder, const ErrorData *error) {
     const MappedColumn *column = faulty_column(shredder, error);
-    append_member(to, "table", relation_name(shredder->plan->tables[shredder->table].relation));
-    append_member(to, "column", column ? column->name : error->column_name);
+    append_json_member(to, "table", relation_name(shredder->plan->tables[shredder->table].relation));
+    append_json_member(to, "column", column ? column->name : error->column_name);
     if (!column || is_in_document(column)) {
         StringInfoData path;
         initStringInfo(&path);
         append_path(&path, shredder, column);
-        append_member(to, "path", path.data);
+        append_json_member(to, "path", path.data);
     }
     if (shredder->column && is_in_document(shredder->column->mapped))
-        append_member(to, "value", clipped_value(shredder->value));
+        append_json_member(to, "value", clipped_value(shredder->value));
 }
 
 const char *locate_error(const Shredder *shredder, const ErrorData *error) {
@@ -149,14 +142,14 @@ const char *locate_error(const Shredder *shredder, const ErrorData *error) {
     if (shredder->row && shredder->table >= 0) {
         append_document_place(&json, shredder, error);
     } else if (error->table_name) {
-        append_member(&json, "table", quote_qualified_identifier(error->schema_name, error->table_name));
-        append_member(&json, "column", error->column_name);
+        append_json_member(&json, "table", quote_qualified_identifier(error->schema_name, error->table_name));
+        append_json_member(&json, "column", error->column_name);
     } else if (shredder->writer && writer_flushing(shredder->writer)) {
-        append_member(&json, "table", relation_name(writer_flushing(shredder->writer)));
+        append_json_member(&json, "table", relation_name(writer_flushing(shredder->writer)));
     }
-    append_member(&json, "path", shredder->unknown);
-    append_member(&json, "constraint", error->constraint_name);
-    append_member(&json, "detail", error->detail);
+    append_json_member(&json, "path", shredder->unknown);
+    append_json_member(&json, "constraint", error->constraint_name);
+    append_json_member(&json, "detail", error->detail);
     appendStringInfoChar(&json, '}');
     return json.data;
 }

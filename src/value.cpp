@@ -386,4 +386,13 @@ bool values_equal(const Value &left, const Value &right) {
     }
 }
 
+void append_json_member(StringInfo json, const char *name, const char *value) {
+    if (!value)
+        return;
+    appendStringInfoString(json, json->len > 1 ? ", " : "");
+    escape_json(json, name);
+    appendStringInfoString(json, ": ");
+    escape_json(json, value);
+}
+
 } // namespace sluice

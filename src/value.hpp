@@ -57,6 +57,9 @@ void append_value_text(StringInfo to, const Value &value);
 Jsonb *value_jsonb(const Value &value);
 Numeric value_numeric(const Value &number);
 
+// append_json_member writes a member with a string into an object that was begun; NULL: none.
+void append_json_member(StringInfo json, const char *name, const char *value);
+
 // values_equal compares two scalars as JSON does (1 = 1.0); it is false for arrays and objects.
 bool values_equal(const Value &left, const Value &right);
 
