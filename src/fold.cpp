@@ -378,6 +378,7 @@ struct PlacedKey {
 static int compare_keys(const void *left, const void *right, void *context) {
     const MergePlan *plan = static_cast<const MergePlan *>(context);
     const PlacedKey *a = static_cast<const PlacedKey *>(left), *b = static_cast<const PlacedKey *>(right);
+    CHECK_FOR_INTERRUPTS(); // millions of keys take longer than a cancel may
     if (a->place != b->place)
         return a->place < b->place ? -1 : 1;
     for (int i = 0; i < plan->key_count; i++) {

@@ -1,5 +1,5 @@
-// Work: what a pipeline does with the rows of its source. Each kind has a room of its own (shred_work, merge_work, load_work); the run
-// sees only this, and a Work sees of the run only its Job.
+// Work: what a pipeline does with the rows of its source. Each kind has a room of its own (shred_work, merge_work, facts_work,
+// load_work); the run sees only this, and a Work sees of the run only its Job.
 //
 // A run plans (again when a relation changed), and does batch after batch: begin, take row by row until the batch is full or
 // the source has no more, finish. A batch that failed is rolled back as a whole; `again` says whether another attempt makes
