@@ -10,6 +10,7 @@
 // In mode replace a row only tells which facts are to be rebuilt: at the end of the batch the source's rows of these are read.
 #include "facts_work.hpp"
 
+#include "attempt.hpp"
 #include "chunk.hpp"
 #include "content.hpp"
 #include "dimension.hpp"
@@ -187,25 +188,7 @@ void FactsWork::fold() {
 
 // try_read reads a row in a subtransaction; it gives the error of one that does not fit.
 bool FactsWork::try_read(const Datum *inputs, const bool *nulls, ErrorData **result) {
-    ResourceOwner resources = CurrentResourceOwner;
-    ErrorData *volatile error = NULL;
-    BeginInternalSubTransaction(NULL);
-    MemoryContextSwitchTo(job_->row);
-    PG_TRY();
-    {
-        read_fact_row(plan_, inputs, nulls, row_);
-        ReleaseCurrentSubTransaction();
-    }
-    PG_CATCH();
-    {
-        MemoryContextSwitchTo(job_->row);
-        error = CopyErrorData();
-        FlushErrorState();
-        RollbackAndReleaseCurrentSubTransaction();
-    }
-    PG_END_TRY();
-    MemoryContextSwitchTo(job_->row);
-    CurrentResourceOwner = resources;
+    ErrorData *error = attempt([&] { read_fact_row(plan_, inputs, nulls, row_); });
     if (error && !is_document_error(error))
         ReThrowError(error);
     *result = error;

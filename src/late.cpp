@@ -1,6 +1,7 @@
 // See late.hpp. Here are the SQL entry points that tell which partitions of a load are late, before a run finds out.
 #include "late.hpp"
 
+#include "attempt.hpp"
 #include "catalog.hpp"
 #include "content.hpp"
 #include "cursor.hpp"
@@ -233,31 +234,12 @@ static void show_changed(const Pipeline *pipeline, Tuplestorestate *rows, TupleD
 
 // try_to_show says of a load that cannot be looked at why, and goes on: a view over all of them calls it.
 static void try_to_show(const Pipeline *pipeline, Tuplestorestate *rows, TupleDesc columns) {
-    MemoryContext memory = CurrentMemoryContext;
-    ResourceOwner resources = CurrentResourceOwner;
-    BeginInternalSubTransaction(NULL);
-    MemoryContextSwitchTo(memory);
-    PG_TRY();
-    {
-        show_changed(pipeline, rows, columns);
-        ReleaseCurrentSubTransaction();
-    }
-    PG_CATCH();
-    {
-        MemoryContextSwitchTo(memory);
-        ErrorData *error = CopyErrorData();
-        FlushErrorState();
-        RollbackAndReleaseCurrentSubTransaction();
-        MemoryContextSwitchTo(memory);
-        CurrentResourceOwner = resources;
-        if (ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_OPERATOR_INTERVENTION)
-            ReThrowError(error);
+    ErrorData *error = attempt([&] { show_changed(pipeline, rows, columns); });
+    if (error && is_intervention(error))
+        ReThrowError(error);
+    if (error)
         ereport(WARNING, (errcode(error->sqlerrcode),
                           errmsg("what changed for pipeline \"%s\" is not known: %s", pipeline->name, error->message)));
-    }
-    PG_END_TRY();
-    MemoryContextSwitchTo(memory);
-    CurrentResourceOwner = resources;
 }
 
 static int64 last_loaded_version(int32 pipeline) {

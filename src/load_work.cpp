@@ -6,6 +6,7 @@
 // loaded, too, or not, and stays to be found by the next run.
 #include "load_work.hpp"
 
+#include "attempt.hpp"
 #include "catalog.hpp"
 #include "content.hpp"
 #include "datum_set.hpp"
@@ -255,37 +256,17 @@ void LoadWork::load_partition(const PartitionState *state, RunCounts *counts) {
 
 // try_partition leaves a partition that cannot be loaded as failed, and the run goes on with the others.
 void LoadWork::try_partition(const PartitionState *state, RunCounts *counts) {
-    MemoryContext memory = CurrentMemoryContext;
-    ResourceOwner resources = CurrentResourceOwner;
-    ErrorContextCallback *context = error_context_stack;
     const RunCounts before = *counts;
-    BeginInternalSubTransaction(NULL);
-    MemoryContextSwitchTo(memory);
-    PG_TRY();
-    {
-        load_partition(state, counts);
-        ReleaseCurrentSubTransaction();
-    }
-    PG_CATCH();
-    {
-        MemoryContextSwitchTo(memory);
-        error_context_stack = context;
-        ErrorData *error = CopyErrorData();
-        FlushErrorState();
-        RollbackAndReleaseCurrentSubTransaction();
-        MemoryContextSwitchTo(memory);
-        CurrentResourceOwner = resources;
-        if (ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_OPERATOR_INTERVENTION)
-            ReThrowError(error);
-        *counts = before;
-        counts->rejected++;
-        mark_failed(state, error_report(error));
-        ereport(WARNING, (errcode(error->sqlerrcode),
-                          errmsg("partition %s could not be loaded: %s", state->partition, error->message)));
-    }
-    PG_END_TRY();
-    MemoryContextSwitchTo(memory);
-    CurrentResourceOwner = resources;
+    ErrorData *error = attempt([&] { load_partition(state, counts); });
+    if (!error)
+        return;
+    if (is_intervention(error))
+        ReThrowError(error);
+    *counts = before;
+    counts->rejected++;
+    mark_failed(state, error_report(error));
+    ereport(WARNING, (errcode(error->sqlerrcode),
+                      errmsg("partition %s could not be loaded: %s", state->partition, error->message)));
 }
 
 BatchEnd LoadWork::step(RunCounts *counts) {

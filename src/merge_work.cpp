@@ -12,6 +12,7 @@
 // are refused are tried again as long as that gets any of them in, and what is left goes the way its rows went.
 #include "merge_work.hpp"
 
+#include "attempt.hpp"
 #include "catalog.hpp"
 #include "chunk.hpp"
 #include "document.hpp"
@@ -214,25 +215,7 @@ void MergeWork::fold(const SourceRow *row) {
 
 // fold_or_refuse folds a row within a subtransaction, and refuses it when it does not fit.
 bool MergeWork::fold_or_refuse(const SourceRow *row) {
-    ResourceOwner resources = CurrentResourceOwner;
-    ErrorData *volatile error = NULL;
-    BeginInternalSubTransaction(NULL);
-    MemoryContextSwitchTo(job_->row);
-    PG_TRY();
-    {
-        fold(row);
-        ReleaseCurrentSubTransaction();
-    }
-    PG_CATCH();
-    {
-        MemoryContextSwitchTo(job_->row);
-        error = CopyErrorData();
-        FlushErrorState();
-        RollbackAndReleaseCurrentSubTransaction();
-    }
-    PG_END_TRY();
-    MemoryContextSwitchTo(job_->row);
-    CurrentResourceOwner = resources;
+    ErrorData *error = attempt([&] { fold(row); });
     if (!error)
         return true;
     if (!is_document_error(error))
@@ -369,34 +352,19 @@ static bool is_unique_error(const ErrorData *error) {
 
 // try_write writes keys in a subtransaction of their own; what is wrong with them is given back.
 ErrorData *MergeWork::try_write(FoldKey **keys, int64 count, const char *place) {
-    ResourceOwner resources = CurrentResourceOwner;
-    MemoryContext memory = CurrentMemoryContext;
-    ErrorData *volatile error = NULL;
     MergeWriter writer = this->writer(place);
-    BeginInternalSubTransaction(NULL);
-    MemoryContextSwitchTo(memory);
-    PG_TRY();
-    {
+    ErrorData *error = attempt([&] {
         write_fold(&writer, keys, count);
         if (!job_->atomic)
             fire_deferred();
-        ReleaseCurrentSubTransaction();
-    }
-    PG_CATCH();
-    {
-        MemoryContextSwitchTo(memory);
-        error = CopyErrorData();
-        FlushErrorState();
-        RollbackAndReleaseCurrentSubTransaction();
-    }
-    PG_END_TRY();
-    MemoryContextSwitchTo(memory);
-    CurrentResourceOwner = resources;
-    cache_ = error ? make_writer_cache(job_->planned) : cache_;
-    if (error && (!is_document_error(error) || is_key_race(error, &plan_->key_index, 1)))
-        ReThrowError(error);
-    if (!error)
+    });
+    if (!error) {
         this->count(&writer);
+        return NULL;
+    }
+    cache_ = make_writer_cache(job_->planned);
+    if (!is_document_error(error) || is_key_race(error, &plan_->key_index, 1))
+        ReThrowError(error);
     return error;
 }
 

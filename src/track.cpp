@@ -7,6 +7,7 @@
 // itself is written outside the subtransaction, so that the writer needs no transaction number more than he has.
 #include "track.hpp"
 
+#include "attempt.hpp"
 #include "catalog.hpp"
 #include "datum_set.hpp"
 #include "leaves.hpp"
@@ -535,32 +536,13 @@ static bool find_partitions(const Tracked *tracked, const TriggerData *data, Lis
 // try_partitions is find_partitions in a subtransaction: whatever goes wrong there is not the writer's business, but for a
 // cancel.
 static bool try_partitions(const Tracked *tracked, const TriggerData *data, List **partitions) {
-    MemoryContext memory = CurrentMemoryContext;
-    ResourceOwner resources = CurrentResourceOwner;
-    volatile bool known = false;
-    BeginInternalSubTransaction(NULL);
-    MemoryContextSwitchTo(memory);
-    PG_TRY();
-    {
-        known = find_partitions(tracked, data, partitions);
-        ReleaseCurrentSubTransaction();
-    }
-    PG_CATCH();
-    {
-        MemoryContextSwitchTo(memory);
-        ErrorData *error = CopyErrorData();
-        FlushErrorState();
-        RollbackAndReleaseCurrentSubTransaction();
-        MemoryContextSwitchTo(memory);
-        CurrentResourceOwner = resources;
-        if (ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_OPERATOR_INTERVENTION)
-            ReThrowError(error);
+    bool known = false;
+    ErrorData *error = attempt([&] { known = find_partitions(tracked, data, partitions); });
+    if (error && is_intervention(error))
+        ReThrowError(error);
+    if (error)
         FreeErrorData(error);
-    }
-    PG_END_TRY();
-    MemoryContextSwitchTo(memory);
-    CurrentResourceOwner = resources;
-    return known;
+    return known && !error;
 }
 
 static bool is_empty(Tuplestorestate *rows) { return !rows || tuplestore_tuple_count(rows) == 0; }
