@@ -35,6 +35,8 @@ void drop_ledger(int32 pipeline) {
         catalog_execute(psprintf("DROP TABLE %s", ledger_name(pipeline)), &none);
 }
 
+bool has_ledger(int32 pipeline) { return OidIsValid(find_ledger(pipeline)); }
+
 void own_ledger(int32 pipeline, Oid owner) {
     const Oid ledger = find_ledger(pipeline);
     HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(ledger));
@@ -77,7 +79,7 @@ Ledger *open_ledger(int32 pipeline) {
         ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE),
                         errmsg("table %s, the ledger of the pipeline, is gone", ledger->name),
                         errdetail("It tells which documents have been read."),
-                        errhint("Restore it; or empty the targets, drop the pipeline and create it again.")));
+                        errhint("Restore it; or CALL sluice.rebuild, which loads everything anew.")));
     ledger->cleanup.func = free_ledger_plans;
     ledger->cleanup.arg = ledger;
     MemoryContextRegisterResetCallback(CurrentMemoryContext, &ledger->cleanup);
@@ -241,6 +243,14 @@ static void delete_entries(const Ledger *ledger, const char *condition, int64 ru
 
 void forget_runs(const Ledger *ledger, int64 upto) {
     delete_entries(ledger, "<=) $1 AND coalesce(l.n, 1) OPERATOR(pg_catalog.>) 0", upto);
+}
+
+void empty_ledger(int32 pipeline, Oid owner) {
+    own_ledger(pipeline, owner);
+    MemoryContext memory = CurrentMemoryContext; // SPI leaves its own behind
+    if (SPI_execute(psprintf("DELETE FROM %s", ledger_name(pipeline)), false, 0) != SPI_OK_DELETE)
+        elog(ERROR, "unexpected result of a delete from the ledger");
+    MemoryContextSwitchTo(memory);
 }
 
 void forget_later_runs(const Ledger *ledger, int64 run) { delete_entries(ledger, ">) $1", run); }

@@ -77,6 +77,20 @@ static void give_to_owner(int32 pipeline, Relation table, Oid owner) {
                         &none);
 }
 
+bool empty_merge_states(const Pipeline *pipeline) {
+    const Oid states = find_table(pipeline->id);
+    if (!OidIsValid(states))
+        return false;
+    Relation table = table_open(states, RowExclusiveLock);
+    give_to_owner(pipeline->id, table, pipeline->owner);
+    table_close(table, NoLock);
+    MemoryContext memory = CurrentMemoryContext; // SPI leaves its own behind
+    if (SPI_execute(psprintf("DELETE FROM %s", merge_states_name(pipeline->id)), false, 0) != SPI_OK_DELETE)
+        elog(ERROR, "unexpected result of a delete from the states of a merge");
+    MemoryContextSwitchTo(memory);
+    return true;
+}
+
 // check_key: a key of another type, or of other columns, sorts and compares otherwise.
 static void check_key(const Pipeline *pipeline, Relation table, const MergePlan *plan) {
     for (int i = 0; i < plan->key_count; i++) {
@@ -103,7 +117,7 @@ MergeStates *open_merge_states(const Pipeline *pipeline, const MergePlan *plan) 
         ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE),
                         errmsg("table %s of pipeline \"%s\" is gone", merge_states_name(pipeline->id), pipeline->name),
                         errdetail("It held when each value of a key was set."),
-                        errhint("Restore it; or drop the pipeline and create it again.")));
+                        errhint("Restore it; or CALL sluice.rebuild, which merges everything anew.")));
     Relation table = table_open(states->relation, AccessShareLock);
     give_to_owner(pipeline->id, table, pipeline->owner);
     check_key(pipeline, table, plan);

@@ -94,7 +94,7 @@ Oid find_newest(const char *qualified) {
     if (!OidIsValid(relation))
         ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE), errmsg("table %s is gone", qualified),
                         errdetail("It tells of which time the rows of the pipeline's targets are."),
-                        errhint("Restore it; or empty the targets, drop the pipeline and create it again.")));
+                        errhint("Restore it; or CALL sluice.rebuild, which loads everything anew.")));
     return relation;
 }
 

@@ -35,17 +35,24 @@ static void end_look(const Look *look) {
     switch_back(&look->owner);
 }
 
+// look_at works with a Look; errors are explained.
+template <class Work> static void look_at(const Pipeline *pipeline, Work work) {
+    as_defined(pipeline, [&] {
+        const Look look = begin_look(pipeline);
+        check_read_columns(pipeline, look.source);
+        work(&look);
+        end_look(&look);
+    });
+}
+
 static int64 count_pending(const Pipeline *pipeline) {
-    const Look look = begin_look(pipeline);
-    const int64 pending = look.cursor->pending(look.source);
-    end_look(&look);
+    int64 pending = 0;
+    look_at(pipeline, [&](const Look *look) { pending = look->cursor->pending(look->source); });
     return pending;
 }
 
 static void seek(const Pipeline *pipeline, Jsonb *position) {
-    const Look look = begin_look(pipeline);
-    look.cursor->seek(look.source, position);
-    end_look(&look);
+    look_at(pipeline, [&](const Look *look) { look->cursor->seek(look->source, position); });
 }
 
 // ---- status
@@ -148,19 +155,6 @@ static Witness find_witness(const Pipeline *pipeline, Relation source) {
     return Witness{};
 }
 
-static int64 rows_total(const Pipeline *pipeline) {
-    Parameters parameters{};
-    add_int(&parameters, pipeline->id);
-    catalog_execute("SELECT coalesce(max(rows_total), 0)::bigint FROM "
-                    "(SELECT rows_total FROM sluice.sequence_position WHERE pipeline_id = $1::int UNION ALL "
-                    "SELECT rows_total FROM sluice.arrival_position WHERE pipeline_id = $1::int) p",
-                    &parameters);
-    bool is_null;
-    const int64 total = result_int(0, 1, &is_null);
-    free_result();
-    return total;
-}
-
 static int64 count_rejects(const Pipeline *pipeline) {
     Parameters parameters{};
     add_int(&parameters, pipeline->id);
@@ -242,16 +236,13 @@ static Audit audit_partitions(const Pipeline *pipeline) {
     return Audit{found.missing, found.too_many, found.failed, found.loaded, true};
 }
 
-Audit audit(const Pipeline *pipeline) {
-    if (strcmp(pipeline->kind, "load") == 0)
-        return audit_partitions(pipeline);
+static Audit audit_rows(const Look *look) {
     Audit result{};
-    const Look look = begin_look(pipeline);
-    const Witness witness = find_witness(pipeline, look.source);
-    const int64 read = rows_total(pipeline);
-    result.rejected = count_rejects(pipeline);
+    const Witness witness = find_witness(look->pipeline, look->source);
+    const int64 read = rows_total(look->pipeline);
+    result.rejected = count_rejects(look->pipeline);
     result.loaded = read - result.rejected;
-    result.missing = count_missing(&look, &witness, read);
+    result.missing = count_missing(look, &witness, read);
     result.counts_duplicated = witness.target != NULL;
     if (witness.target)
         result.duplicated =
@@ -259,7 +250,15 @@ Audit audit(const Pipeline *pipeline) {
                                 "FROM %s t",
                                 witness.column, witness.column, witness.target),
                        0, NULL, NULL);
-    end_look(&look);
+    return result;
+}
+
+Audit audit(const Pipeline *pipeline) {
+    Audit result{};
+    if (strcmp(pipeline->kind, "load") == 0)
+        as_defined(pipeline, [&] { result = audit_partitions(pipeline); });
+    else
+        look_at(pipeline, [&](const Look *look) { result = audit_rows(look); });
     return result;
 }
 

@@ -108,6 +108,7 @@ static void open_loader(Preview *preview, Relation source, ShredPlan *plan, Curs
 // show_documents shows what each of the next documents becomes by itself.
 static void show_documents(Preview *preview, Cursor *cursor, Relation source, int64 count) {
     const Pipeline *pipeline = preview->pipeline;
+    check_read_columns(pipeline, source);
     cursor->check(source);
     ShredPlan *plan = plan_shred(read_mapping(pipeline->mapping, strlen(pipeline->mapping)), source,
                                  strcmp(pipeline->unknown, "reject") == 0);
@@ -215,7 +216,9 @@ static void preview_rows(Preview *preview, int64 count) {
     BeginInternalSubTransaction(NULL);
     MemoryContextSwitchTo(preview->memory);
     PG_TRY();
-    { show_rows(preview, count); }
+    {
+        as_defined(preview->pipeline, [preview, count] { show_rows(preview, count); });
+    }
     PG_CATCH();
     {
         MemoryContextSwitchTo(memory);

@@ -128,7 +128,9 @@ Datum sluice_purge_source(PG_FUNCTION_ARGS) {
     if (PG_ARGISNULL(1))
         argument_error("keep", "must not be null", "'0' deletes all rows that are loaded.");
     SPI_connect();
-    const int64 deleted = purge(find_pipeline(name), PG_GETARG_INTERVAL_P(1));
+    const Pipeline *pipeline = find_pipeline(name);
+    int64 deleted = 0;
+    as_defined(pipeline, [&] { deleted = purge(pipeline, PG_GETARG_INTERVAL_P(1)); });
     SPI_finish();
     PG_RETURN_INT64(deleted);
 }

@@ -225,6 +225,7 @@ public:
     const char *show() override { return source_->show(); }
     void seek(Relation, Jsonb *) override {}
     void rewind(Relation, Jsonb *, int64, int64) override {}
+    void restart(Relation, int64) override {}
     void end() override { source_->end(); }
 
 protected:

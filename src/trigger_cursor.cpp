@@ -45,6 +45,8 @@ public:
     const char *show() override;
     void seek(Relation source, Jsonb *position) override;
     void rewind(Relation, Jsonb *, int64, int64) override {}
+    int64 lost(Relation, int64) override { return 0; } // no rows are counted
+    void restart(Relation source, int64 rows) override;
 
 private:
     void take_entries();
@@ -230,6 +232,17 @@ void TriggerCursor::seek(Relation, Jsonb *) {
     ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
                     errmsg("pipeline \"%s\" has no position to seek: triggers tell it what changed", pipeline_->name),
                     errhint("CALL sluice.backfill loads partitions again.")));
+}
+
+// restart notes that every partition may have changed.
+void TriggerCursor::restart(Relation, int64) {
+    MemoryContext memory = CurrentMemoryContext; // SPI leaves its own behind
+    if (SPI_execute(psprintf("INSERT INTO %s (partitions, xid, at) VALUES (NULL, pg_catalog.pg_current_xact_id(), "
+                             "pg_catalog.clock_timestamp())",
+                             track_name(pipeline_->id)),
+                    false, 0) != SPI_OK_INSERT)
+        elog(ERROR, "unexpected result of an insert into the track");
+    MemoryContextSwitchTo(memory);
 }
 
 Cursor *make_trigger_cursor(const Pipeline *pipeline, MemoryContext memory) {
