@@ -952,6 +952,7 @@ void HashCursor::store(int64 rows) {
 // ---- looking at it and managing it
 
 const char *HashCursor::unread(Relation) {
+    need_ledger(pipeline_->id);
     return psprintf("NOT EXISTS (SELECT FROM %s l WHERE l.h OPERATOR(pg_catalog.=) %s)", ledger_name(pipeline_->id),
                     content_sql());
 }
@@ -981,6 +982,7 @@ const char *HashCursor::in_time_condition(Relation source) {
 
 // Of rows with one content 'keep' counts those that the ledger does not account for.
 int64 HashCursor::pending(Relation source) {
+    need_ledger(pipeline_->id);
     const char *arrived = arrived_condition(source);
     if (!pipeline_->keeps_duplicates || *arrived)
         return count_rows(
@@ -994,6 +996,7 @@ int64 HashCursor::pending(Relation source) {
 
 // The ledger also holds what came too late, which was not loaded.
 const char *HashCursor::read_by(Relation source, Jsonb *, int64 run) {
+    need_ledger(pipeline_->id);
     return psprintf(
         "EXISTS (SELECT FROM %s l WHERE l.h OPERATOR(pg_catalog.=) %s AND l.run OPERATOR(pg_catalog.<=) '" INT64_FORMAT
         "'::pg_catalog.int8)%s",
@@ -1099,6 +1102,7 @@ int64 HashCursor::lost_contents(Relation source) const {
 
 // Where the ledger has forgotten contents their number tells.
 int64 HashCursor::lost(Relation source, int64 rows) {
+    own_ledger(pipeline_->id, pipeline_->owner);
     const int64 contents = has_ledger(pipeline_->id) ? lost_contents(source) : 0;
     if (position_.forgotten == 0 && has_ledger(pipeline_->id))
         return contents;

@@ -134,10 +134,9 @@ static const char *unaccounted_rows(const LateLook *look) {
 
 static void find_changed(LateLook *look) {
     if (look->load->by_trigger) {
-        if (OidIsValid(find_track(look->pipeline->id))) {
-            note_track(look);
-            note_tables(look);
-        }
+        need_track(look->pipeline->id);
+        note_track(look);
+        note_tables(look);
         return;
     }
     Cursor *cursor = make_cursor(look->pipeline, CurrentMemoryContext);

@@ -37,19 +37,7 @@ void drop_ledger(int32 pipeline) {
 
 bool has_ledger(int32 pipeline) { return OidIsValid(find_ledger(pipeline)); }
 
-void own_ledger(int32 pipeline, Oid owner) {
-    const Oid ledger = find_ledger(pipeline);
-    HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(ledger));
-    if (!HeapTupleIsValid(tuple))
-        return; // open_ledger says so
-    const Oid now = reinterpret_cast<Form_pg_class>(GETSTRUCT(tuple))->relowner;
-    ReleaseSysCache(tuple);
-    const Parameters none{};
-    if (now != owner)
-        catalog_execute(psprintf("ALTER TABLE %s OWNER TO %s", ledger_name(pipeline),
-                                 quote_identifier(GetUserNameFromId(owner, false))),
-                        &none);
-}
+void own_ledger(int32 pipeline, Oid owner) { give_table(find_ledger(pipeline), owner); }
 
 // ---- statements, with the owner's rights
 
@@ -71,15 +59,19 @@ static SPIPlanPtr keep_plan(const char *statement, int count, Oid *types) {
     return plan;
 }
 
+void need_ledger(int32 pipeline) {
+    if (!has_ledger(pipeline))
+        ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE),
+                        errmsg("table %s, the ledger of the pipeline, is gone", ledger_name(pipeline)),
+                        errdetail("It tells which documents have been read."),
+                        errhint("Restore it; or CALL sluice.rebuild, which loads everything anew.")));
+}
+
 Ledger *open_ledger(int32 pipeline) {
     Ledger *ledger = static_cast<Ledger *>(palloc0(sizeof(Ledger)));
     ledger->relation = find_ledger(pipeline);
     ledger->name = ledger_name(pipeline);
-    if (!OidIsValid(ledger->relation))
-        ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE),
-                        errmsg("table %s, the ledger of the pipeline, is gone", ledger->name),
-                        errdetail("It tells which documents have been read."),
-                        errhint("Restore it; or CALL sluice.rebuild, which loads everything anew.")));
+    need_ledger(pipeline);
     ledger->cleanup.func = free_ledger_plans;
     ledger->cleanup.arg = ledger;
     MemoryContextRegisterResetCallback(CurrentMemoryContext, &ledger->cleanup);

@@ -32,7 +32,8 @@ struct Ledger {
 void create_ledger(int32 pipeline, const char *name, Oid owner);
 const char *ledger_name(int32 pipeline); // sluice.ledger_<id>
 void drop_ledger(int32 pipeline);
-bool has_ledger(int32 pipeline); // false: it is gone
+bool has_ledger(int32 pipeline);  // false: it is gone
+void need_ledger(int32 pipeline); // raises then
 
 void own_ledger(int32 pipeline, Oid owner); // gives it to the owner, if it is not his
 

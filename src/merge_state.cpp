@@ -61,7 +61,8 @@ void drop_merge_states(int32 pipeline) {
 }
 
 bool count_waiting_keys(int32 pipeline, int64 *count) {
-    if (!OidIsValid(find_table(pipeline)))
+    const Oid table = find_table(pipeline);
+    if (!OidIsValid(table) || pg_class_aclcheck(table, GetUserId(), ACL_SELECT) != ACLCHECK_OK)
         return false;
     *count = count_rows(
         psprintf("SELECT pg_catalog.count(*) FROM %s WHERE sluice_waiting IS NOT NULL", merge_states_name(pipeline)), 0,
@@ -69,21 +70,11 @@ bool count_waiting_keys(int32 pipeline, int64 *count) {
     return true;
 }
 
-static void give_to_owner(int32 pipeline, Relation table, Oid owner) {
-    const Parameters none{};
-    if (table->rd_rel->relowner != owner)
-        catalog_execute(psprintf("ALTER TABLE %s OWNER TO %s", merge_states_name(pipeline),
-                                 quote_identifier(GetUserNameFromId(owner, false))),
-                        &none);
-}
-
 bool empty_merge_states(const Pipeline *pipeline) {
     const Oid states = find_table(pipeline->id);
     if (!OidIsValid(states))
         return false;
-    Relation table = table_open(states, RowExclusiveLock);
-    give_to_owner(pipeline->id, table, pipeline->owner);
-    table_close(table, NoLock);
+    give_table(states, pipeline->owner);
     MemoryContext memory = CurrentMemoryContext; // SPI leaves its own behind
     if (SPI_execute(psprintf("DELETE FROM %s", merge_states_name(pipeline->id)), false, 0) != SPI_OK_DELETE)
         elog(ERROR, "unexpected result of a delete from the states of a merge");
@@ -118,8 +109,8 @@ MergeStates *open_merge_states(const Pipeline *pipeline, const MergePlan *plan) 
                         errmsg("table %s of pipeline \"%s\" is gone", merge_states_name(pipeline->id), pipeline->name),
                         errdetail("It held when each value of a key was set."),
                         errhint("Restore it; or CALL sluice.rebuild, which merges everything anew.")));
+    give_table(states->relation, pipeline->owner);
     Relation table = table_open(states->relation, AccessShareLock);
-    give_to_owner(pipeline->id, table, pipeline->owner);
     check_key(pipeline, table, plan);
     (void)RelationGetIndexList(table); // sets rd_pkindex
     states->key_index = table->rd_pkindex;

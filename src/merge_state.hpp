@@ -49,7 +49,7 @@ void fill_merge_state(const MergeStates *states, const MergeState *state, Writer
 
 const char *merge_states_name(int32 pipeline); // sluice.merge_<id>
 
-// count_waiting_keys counts the keys that wait; false: the table is gone.
+// count_waiting_keys counts the keys that wait; false: the table is gone, or not the owner's yet.
 bool count_waiting_keys(int32 pipeline, int64 *count);
 
 } // namespace sluice

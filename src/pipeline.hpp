@@ -50,6 +50,7 @@ Oid pipeline_source(const Pipeline *pipeline);
 // explain_change gives an error that comes of changes to what a definition names, or of rights that are missing, a hint, where it
 // has none.
 void explain_change(const Pipeline *pipeline, ErrorData *error);
+void explain_rights(const Pipeline *pipeline, ErrorData *error); // the latter alone
 
 // as_defined does work that needs what a definition names: errors are explained.
 template <class Work> void as_defined(const Pipeline *pipeline, Work work) {

@@ -1,6 +1,7 @@
 // The SQL entry points that look at positions and move them.
 #include "postgres.hpp"
 
+#include "attempt.hpp"
 #include "audit.hpp"
 #include "catalog.hpp"
 #include "cursor.hpp"
@@ -52,32 +53,51 @@ static int64 count_pending(const Pipeline *pipeline) {
 }
 
 static void seek(const Pipeline *pipeline, Jsonb *position) {
-    look_at(pipeline, [&](const Look *look) { look->cursor->seek(look->source, position); });
+    const Look look = begin_look(pipeline);
+    check_read_columns(pipeline, look.source);
+    look.cursor->seek(look.source, position);
+    end_look(&look);
 }
 
 // ---- status
 
-// estimate_pending must not fail, whatever became of the source: a view over all pipelines calls it.
+// try_to_know must not fail, whatever became of the objects of a pipeline: a view over all pipelines calls it.
+template <class Work> static bool try_to_know(const Pipeline *pipeline, const char *what, Work work) {
+    ErrorData *error = attempt(work);
+    if (error && is_intervention(error))
+        ReThrowError(error);
+    if (error)
+        ereport(WARNING, (errcode(error->sqlerrcode),
+                          errmsg("%s of pipeline \"%s\" is not known: %s", what, pipeline->name, error->message)));
+    return !error;
+}
+
 static Estimate estimate_pending(const Pipeline *pipeline, const char **name) {
     *name = quote_qualified_identifier(pipeline->source.schema, pipeline->source.name);
     Oid source;
     if (resolve_reference(&pipeline->source, &source) != Found::Yes)
         return Estimate{};
     *name = relation_name(source);
-    const Look look = begin_look(pipeline);
-    const Estimate estimate = look.cursor->estimate(look.source);
-    end_look(&look);
-    return estimate;
+    Estimate estimate{};
+    const bool known = try_to_know(pipeline, "what is pending", [&] {
+        const Look look = begin_look(pipeline);
+        estimate = look.cursor->estimate(look.source);
+        end_look(&look);
+    });
+    return known ? estimate : Estimate{};
 }
 
 // waiting_keys counts the keys of a merge that wait for columns which must not be null.
 static bool waiting_keys(const Pipeline *pipeline, int64 *count) {
     if (strcmp(pipeline->kind, "merge") != 0)
         return false;
-    const OwnerScope owner = switch_to_owner(pipeline);
-    const bool found = count_waiting_keys(pipeline->id, count);
-    switch_back(&owner);
-    return found;
+    bool found = false;
+    const bool known = try_to_know(pipeline, "the number of waiting keys", [&] {
+        const OwnerScope owner = switch_to_owner(pipeline);
+        found = count_waiting_keys(pipeline->id, count);
+        switch_back(&owner);
+    });
+    return known && found;
 }
 
 // ---- verify

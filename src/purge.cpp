@@ -110,6 +110,7 @@ static int64 purge(const Pipeline *pipeline, const Interval *keep) {
     Cursor *cursor = make_cursor(pipeline, CurrentMemoryContext);
     const OwnerScope owner = enter_owner(pipeline, true);
     Relation source = relation_open(pipeline_source(pipeline), AccessShareLock);
+    check_read_columns(pipeline, source);
     const int64 deleted = delete_rows(pipeline, source, cursor->read_by(source, old.position, old.run));
     relation_close(source, NoLock);
     leave_owner(&owner);

@@ -11,6 +11,7 @@
 #include "names.hpp"
 #include "partitions.hpp"
 #include "rebuild.hpp"
+#include "track.hpp"
 
 namespace sluice {
 
@@ -54,6 +55,7 @@ static void refuse_stale(const Pipeline *pipeline, const char *target) {
 }
 
 void check_load_rows(const Pipeline *pipeline, Relation source) {
+    own_track(pipeline->id, pipeline->owner);
     Loaded loaded = find_loaded(pipeline, source);
     const char *target = relation_name(loaded.plan->target);
     const int64 written = loaded.load->appends ? written_rows(pipeline) : loaded.rows;

@@ -158,7 +158,7 @@ public:
         free_result();
     }
 
-    void check(Relation) override {}
+    void check(Relation source) override { check_read_columns(pipeline_, source); }
 
     void prepare(Relation source, const SourceColumns *columns) override {
         TupleDesc row = RelationGetDescr(source);

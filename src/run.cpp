@@ -448,7 +448,26 @@ static BatchEnd rebuild_batch(Run *run) {
     return end;
 }
 
-// attempt_batch is work_batch in a subtransaction, so that its failure can be recorded before it goes on. It tells whether
+static BatchEnd whole_batch(Run *run) { return run->options.rebuild ? rebuild_batch(run) : work_batch(run); }
+
+// explained_batch is a batch in the caller's transaction.
+static BatchEnd explained_batch(Run *run) {
+    volatile BatchEnd end = BatchEnd::Idle;
+    PG_TRY();
+    { end = whole_batch(run); }
+    PG_CATCH();
+    {
+        MemoryContextSwitchTo(run->memory);
+        ErrorData *error = CopyErrorData();
+        FlushErrorState();
+        explain_rights(run->pipeline, error);
+        ReThrowError(error);
+    }
+    PG_END_TRY();
+    return end;
+}
+
+// attempt_batch is whole_batch in a subtransaction, so that its failure can be recorded before it goes on. It tells whether
 // the batch is done: where another transaction wrote the same keys meanwhile, it can be done again.
 static bool attempt_batch(Run *run, BatchEnd *result, bool last) {
     ResourceOwner resources = CurrentResourceOwner;
@@ -462,7 +481,7 @@ static bool attempt_batch(Run *run, BatchEnd *result, bool last) {
     PG_TRY();
     {
         CHECK_FOR_INTERRUPTS(); // here, where a cancel is recorded
-        end = run->options.rebuild ? rebuild_batch(run) : work_batch(run);
+        end = whole_batch(run);
         ReleaseCurrentSubTransaction();
         MemoryContextSwitchTo(run->memory);
         CurrentResourceOwner = resources;
@@ -472,8 +491,7 @@ static bool attempt_batch(Run *run, BatchEnd *result, bool last) {
         MemoryContextSwitchTo(run->memory);
         ErrorData *error = CopyErrorData();
         FlushErrorState();
-        if (error->sqlerrcode == ERRCODE_INSUFFICIENT_PRIVILEGE)
-            explain_change(run->pipeline, error);
+        explain_rights(run->pipeline, error);
         RollbackAndReleaseCurrentSubTransaction();
         MemoryContextSwitchTo(run->memory);
         CurrentResourceOwner = resources;
@@ -543,7 +561,7 @@ static void run_batches(Run *run) {
         BatchEnd end;
         if (run->atomic) {
             start_batch(run);
-            end = run->options.rebuild ? rebuild_batch(run) : work_batch(run);
+            end = explained_batch(run);
         } else {
             end = guarded_batch(run);
         }

@@ -219,6 +219,7 @@ void TriggerCursor::describe(const SourceRow *, StringInfo to) {
 // ---- looking at it and managing it
 
 const char *TriggerCursor::unread(Relation source) {
+    need_track(pipeline_->id);
     const Order order = read_order(source, load_->partition, "partition");
     return psprintf("EXISTS (SELECT FROM %s t WHERE t.partitions IS NULL OR %s = ANY (t.partitions::%s[]))",
                     track_name(pipeline_->id), order.sql, format_type_be_qualified(order.type));
@@ -236,6 +237,8 @@ void TriggerCursor::seek(Relation, Jsonb *) {
 
 // restart notes that every partition may have changed.
 void TriggerCursor::restart(Relation, int64) {
+    need_track(pipeline_->id);
+    own_track(pipeline_->id, pipeline_->owner);
     MemoryContext memory = CurrentMemoryContext; // SPI leaves its own behind
     if (SPI_execute(psprintf("INSERT INTO %s (partitions, xid, at) VALUES (NULL, pg_catalog.pg_current_xact_id(), "
                              "pg_catalog.clock_timestamp())",
