@@ -400,6 +400,18 @@ CALL sluice.rebuild('few');
 SELECT count(*) FROM live.few;
 -- rewind undoes a rebuild as a run, where it can
 CALL sluice.rewind('few', 0);
+CREATE TABLE live.runs (app int, run bigint);
+SELECT sluice.create_shred('runs', 'numbered', 'doc', '{"live.runs": {"columns": {"app": "$.app", "run": "#run"}}}');
+CALL sluice.run('runs', batch_size => 2, max_batches => 1);
+CALL sluice.run('runs');
+CALL sluice.rebuild('runs');
+SELECT count(*), count(DISTINCT run) FROM live.runs;
+CALL sluice.rewind('runs', 0);
+SELECT count(*), sluice.pending('runs') FROM live.runs;
+CALL sluice.run('runs');
+SELECT count(*), sluice.pending('runs') FROM live.runs;
+CALL sluice.rebuild('runs');
+SELECT sluice.drop_pipeline('runs');
 -- the number of rows is known although the history was pruned
 SET sluice.keep_runs = 0;
 INSERT INTO numbered (doc) VALUES ('{"app": 7}');
@@ -423,9 +435,10 @@ SELECT sluice.create_facts('other', 'live.few', 'live.sum', '{"grain": {"app": "
 CALL sluice.rebuild('few');
 SELECT sluice.pause('other');
 CALL sluice.rebuild('few');
+CALL sluice.run('other');
 CALL sluice.rebuild('other', true);
 SELECT sluice.resume('other');
-CALL sluice.rebuild('other', true);
+CALL sluice.run('other');
 SELECT count(*), sum(n) FROM live.sum;
 SELECT sluice.drop_pipeline('other');
 -- foreign keys that would take rows of others along, or stand in the way
@@ -447,11 +460,10 @@ CREATE FUNCTION keep() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; E
 CREATE TRIGGER keep BEFORE DELETE ON live.few FOR EACH ROW WHEN (old.app = 3) EXECUTE FUNCTION keep();
 CALL sluice.rebuild('few');
 DROP TRIGGER keep ON live.few;
--- paused, in a transaction that has a snapshot of its own, unknown, null
+-- paused: it stays so; in a transaction that has a snapshot of its own, unknown, null
 SELECT sluice.pause('few');
-SET client_min_messages = notice;
 CALL sluice.rebuild('few');
-SET client_min_messages = warning;
+SELECT pipeline, state, (SELECT status FROM last_run r WHERE r.pipeline = 'few') FROM sluice.status WHERE pipeline = 'few';
 SELECT sluice.resume('few');
 BEGIN ISOLATION LEVEL REPEATABLE READ;
 CALL sluice.rebuild('few');
@@ -481,7 +493,23 @@ DELETE FROM orders WHERE day = '2024-01-01';
 CALL sluice.rebuild('live');
 SELECT sluice.create_facts('other', 'orders', 'fresh.sale', replace(sale_mapping('fresh', false)::text, 'fresh.customer', 'live.customer')::json, newest_by => 'at');
 CALL sluice.rebuild('live', discard => true);
+SELECT sluice.drop_pipeline('other');
+-- a dimension that others write, too, and that does not tell of which time its rows are
+CREATE TABLE live.other (item_id int PRIMARY KEY, n bigint);
+SELECT sluice.create_facts('other', 'orders', 'live.other', '{"grain": {"item_id": "item_id"}, "measures": {"n": {"count": "all"}},
+    "dimensions": [{"table": "live.item", "key": {"item_id": "item_id"}, "columns": {"item": "item"}}]}', newest_by => 'at');
+CALL sluice.rebuild('live', discard => true);
 CALL tidy_facts();
+-- columns that are added as documents need them
+CREATE TABLE grown (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, doc jsonb);
+INSERT INTO grown (doc) VALUES ('{"a": 1, "b": [{"c": 1}]}');
+SELECT sluice.create_shred('live', 'grown', 'doc', target_schema => 'live');
+CALL sluice.run('live');
+INSERT INTO grown (doc) VALUES ('{"a": 2, "d": "x", "b": [{"c": 2, "e": [1]}]}');
+CALL sluice.rebuild('live');
+SELECT a, d FROM live.live ORDER BY a;
+SELECT count(*) FROM live.live__b__e;
+CALL tidy();
 SELECT sluice.create_load('live', 'event', 'day', 'live.daily', 'day', 'SELECT day, device, sum(n) AS n FROM event WHERE day = $1 GROUP BY 1, 2', track => 'trigger');
 CALL sluice.run('live');
 INSERT INTO live.daily VALUES ('2024-01-02', 9, 9);

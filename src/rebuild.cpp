@@ -51,17 +51,20 @@ static Oid find_source(const Pipeline *pipeline, bool *made_again) {
     return *made_again ? source : pipeline_source(pipeline);
 }
 
+static const FactsPlan *plan_of_facts(const Pipeline *pipeline, Relation source) {
+    const FactsDefinition definition = read_facts_definition(pipeline->mapping);
+    return plan_facts(read_facts_mapping(definition.mapping), find_fact_table(definition.target, "target", source),
+                      definition.newest_by, source, pipeline->id, false);
+}
+
 // count_orphans counts facts of which the source holds no row any more, where they are made from what it holds; -1: that
 // cannot be asked.
 static int64 count_orphans(const Pipeline *pipeline, Relation source) {
     if (!is_kind(pipeline, "facts"))
         return -1;
-    const FactsDefinition definition = read_facts_definition(pipeline->mapping);
-    const FactsMapping *mapping = read_facts_mapping(definition.mapping);
-    if (!mapping->replaces)
+    const FactsPlan *plan = plan_of_facts(pipeline, source);
+    if (!plan->mapping->replaces)
         return -1;
-    const FactsPlan *plan = plan_facts(mapping, find_fact_table(definition.target, "target", source),
-                                       definition.newest_by, source, pipeline->id, false);
     StringInfoData condition;
     initStringInfo(&condition);
     for (int i = 0; i < plan->replace_count; i++) {
@@ -162,16 +165,8 @@ static bool is_repeatable(const Pipeline *pipeline) {
     return is_kind(pipeline, "load") && !read_load(pipeline->id)->appends;
 }
 
-static void check_other(const Pipeline *pipeline, List *all, const Pipeline *other) {
-    const Targets theirs = targets_of(other);
-    const bool replaces = is_repeatable(pipeline); // its own partitions alone
-    const Oid shared =
-        replaces ? InvalidOid : first_common(all, with_partitions(list_concat_copy(theirs.made, theirs.kept)));
-    if (OidIsValid(shared))
-        refuse(pipeline,
-               psprintf("Pipeline \"%s\" writes %s, too: which rows are whose is not known.", other->name,
-                        relation_name(shared)),
-               "Let each pipeline have tables of its own.");
+// refuse_reader: a pipeline that reads what is made anew would take it for new rows.
+static void refuse_reader(const Pipeline *pipeline, List *all, const Pipeline *other) {
     Oid source;
     if (resolve_reference(&other->source, &source) == Found::Missing || is_repeatable(other) || other->paused)
         return;
@@ -184,26 +179,55 @@ static void check_other(const Pipeline *pipeline, List *all, const Pipeline *oth
                         quote_literal_cstr(other->name)));
 }
 
+static void refuse_writer(const Pipeline *pipeline, const Pipeline *other, Oid shared) {
+    if (OidIsValid(shared))
+        refuse(pipeline,
+               psprintf("Pipeline \"%s\" writes %s, too: which rows are whose is not known.", other->name,
+                        relation_name(shared)),
+               "Let each pipeline have tables of its own.");
+}
+
 static List *other_pipelines(int32 pipeline) {
     Parameters parameters{};
     add_int(&parameters, pipeline);
     const uint64 count = catalog_execute("SELECT p.pipeline_id::bigint FROM sluice.pipeline p WHERE p.pipeline_id <> "
                                          "$1::int ORDER BY p.name",
                                          &parameters);
-    List *ids = NIL;
+    List *ids = NIL, *pipelines = NIL;
     bool is_null;
     for (uint64 i = 0; i < count; i++)
         ids = lappend_int(ids, static_cast<int>(result_int(i, 1, &is_null)));
     free_result();
-    return ids;
+    ListCell *cell;
+    foreach (cell, ids) {
+        Pipeline *other = find_any_pipeline(lfirst_int(cell));
+        if (other)
+            pipelines = lappend(pipelines, other);
+    }
+    return pipelines;
 }
 
-static void check_others(const Pipeline *pipeline, List *all) {
+// refuse_forgotten: where others write a dimension, too, and no column of it tells of which time its rows are, what was remembered
+// of that must not be forgotten.
+static void refuse_forgotten(const Pipeline *pipeline, Relation source, const Pipeline *other, List *written) {
+    const FactsPlan *plan = plan_of_facts(pipeline, source);
+    for (int i = 0; i < plan->dimension_count; i++)
+        if (plan->dimensions[i].newest)
+            refuse_writer(pipeline, other, first_common(written, list_make1_oid(plan->dimensions[i].relation)));
+}
+
+static void check_others(const Pipeline *pipeline, Relation source, List *all) {
+    const bool replaces = is_repeatable(pipeline); // its own partitions alone
     ListCell *cell;
     foreach (cell, other_pipelines(pipeline->id)) {
-        const Pipeline *other = find_any_pipeline(lfirst_int(cell));
-        if (other)
-            check_other(pipeline, all, other);
+        const Pipeline *other = static_cast<const Pipeline *>(lfirst(cell));
+        const Targets theirs = targets_of(other);
+        List *written = with_partitions(list_concat_copy(theirs.made, theirs.kept));
+        if (!replaces)
+            refuse_writer(pipeline, other, first_common(all, written));
+        if (is_kind(pipeline, "facts"))
+            refuse_forgotten(pipeline, source, other, written);
+        refuse_reader(pipeline, all, other);
     }
 }
 
@@ -239,10 +263,10 @@ void check_rebuild(const Pipeline *pipeline, bool discard) {
     if (OidIsValid(first_common(all, with_partitions(list_make1_oid(from)))))
         refuse(pipeline, psprintf("Source %s is one of its targets.", relation_name(from)),
                "Let it read from another table.");
-    check_others(pipeline, all);
     refuse_cascades(pipeline, all);
     const OwnerScope owner = switch_to_owner(pipeline);
     Relation source = relation_open(from, AccessShareLock);
+    check_others(pipeline, source, all);
     refuse_hidden(pipeline, targets);
     if (!discard) {
         check_source(pipeline, source, made_again);
@@ -344,10 +368,7 @@ static void empty_merge(const Pipeline *pipeline, Relation source) {
 
 // empty_facts forgets the times of facts and dimensions, also of those that stay.
 static void empty_facts(const Pipeline *pipeline, Relation source) {
-    const FactsDefinition definition = read_facts_definition(pipeline->mapping);
-    const FactsPlan *plan =
-        plan_facts(read_facts_mapping(definition.mapping), find_fact_table(definition.target, "target", source),
-                   definition.newest_by, source, pipeline->id, false);
+    const FactsPlan *plan = plan_of_facts(pipeline, source);
     drop_newest(pipeline->id);
     create_newest(plan, pipeline->id, pipeline->name, pipeline->owner);
     empty_periods(find_retention_tables(plan, pipeline->owner));

@@ -631,13 +631,14 @@ static void check_options(const Run *run) {
                    psprintf("is for pipelines of kind \"load\", not of kind \"%s\"", kind), NULL);
 }
 
+// start_run: a rebuild may be what a paused pipeline is waiting for.
 static bool start_run(Run *run, const char *name) {
     PushActiveSnapshot(GetTransactionSnapshot());
     run->pipeline = find_pipeline(name);
     check_options(run);
     run->lock = pipeline_lock_tag(run->pipeline->id);
     bool ready = false;
-    if (run->pipeline->paused) {
+    if (run->pipeline->paused && !run->options.rebuild) {
         ereport(NOTICE, (errmsg("pipeline \"%s\" is paused", name),
                          run->pipeline->failures > 0
                              ? errdetail("Its last runs have failed: %d in a row.", run->pipeline->failures)

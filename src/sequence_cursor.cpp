@@ -214,6 +214,7 @@ public:
 private:
     bool is_rest(int64 rows) const;
     bool is_started_anew() const;
+    void sample_anew(Relation source);
     void note_leaves(Relation source);
     void move_to(int64 number, int64 rows);
     void look_at_own_rows();
@@ -469,14 +470,29 @@ int64 SequenceCursor::lost(Relation source, int64 rows) {
     return is_started_anew() ? rows : Cursor::lost(source, rows);
 }
 
+// sample_anew forgets who was writing when it was another sequence. Writers that are at work now hold back everything: then what
+// was loaded would be gone until they end.
+void SequenceCursor::sample_anew(Relation source) {
+    position_.sampled = nothing_read;
+    position_.holder_count = 0;
+    const SequenceSample sample = sample_sequence(sequence_, &position_);
+    if (sample.safe >= sample.last)
+        return;
+    const char *writers = describe_holders(sequence_);
+    ereport(ERROR, (errcode(ERRCODE_OBJECT_IN_USE),
+                    errmsg("rows of source %s are held back by %s", relation_name(RelationGetRelid(source)),
+                           writers ? writers : "this transaction"),
+                    errdetail("Sequence %s was altered or made anew: what lies below their numbers is not known.",
+                              relation_name(sequence_)),
+                    errhint("Try again when they have ended.")));
+}
+
 // restart keeps who is writing, as long as it is the same sequence: else writers would hold back what was read long ago.
 void SequenceCursor::restart(Relation source, int64 rows) {
     sequence_ = check_sequence_source(source, pipeline_->order_by);
     if (strcmp(position_.home, this_home()) != 0 || sequence_filenode(sequence_) != position_.filenode ||
-        is_started_anew()) {
-        position_.sampled = nothing_read;
-        position_.holder_count = 0;
-    }
+        is_started_anew())
+        sample_anew(source);
     move_to(nothing_read, -rows);
 }
 
