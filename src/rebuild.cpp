@@ -212,8 +212,12 @@ static List *other_pipelines(int32 pipeline) {
 static void refuse_forgotten(const Pipeline *pipeline, Relation source, const Pipeline *other, List *written) {
     const FactsPlan *plan = plan_of_facts(pipeline, source);
     for (int i = 0; i < plan->dimension_count; i++)
-        if (plan->dimensions[i].newest)
-            refuse_writer(pipeline, other, first_common(written, list_make1_oid(plan->dimensions[i].relation)));
+        if (plan->dimensions[i].newest && list_member_oid(written, plan->dimensions[i].relation))
+            refuse(pipeline,
+                   psprintf("Pipeline \"%s\" writes %s, too, which does not hold newest_by: newer values might be "
+                            "overwritten.",
+                            other->name, relation_name(plan->dimensions[i].relation)),
+                   "Map a column of it to newest_by, in both; or let each pipeline have a table of its own.");
 }
 
 static void check_others(const Pipeline *pipeline, Relation source, List *all) {

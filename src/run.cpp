@@ -441,6 +441,7 @@ static BatchEnd rebuild_batch(Run *run) {
         start_batch(run);
         end = work_batch(run);
         run->recorded = run->recorded || has_news(run, &run->counts);
+        run->planned_well = run->planned_well && !run->work->wants_new_plan();
         CommandCounterIncrement();
         show_progress(run, false);
     } while (!run_ends(run, end));
@@ -450,25 +451,9 @@ static BatchEnd rebuild_batch(Run *run) {
 
 static BatchEnd whole_batch(Run *run) { return run->options.rebuild ? rebuild_batch(run) : work_batch(run); }
 
-// explained_batch is a batch in the caller's transaction.
-static BatchEnd explained_batch(Run *run) {
-    volatile BatchEnd end = BatchEnd::Idle;
-    PG_TRY();
-    { end = whole_batch(run); }
-    PG_CATCH();
-    {
-        MemoryContextSwitchTo(run->memory);
-        ErrorData *error = CopyErrorData();
-        FlushErrorState();
-        explain_rights(run->pipeline, error);
-        ReThrowError(error);
-    }
-    PG_END_TRY();
-    return end;
-}
-
-// attempt_batch is whole_batch in a subtransaction, so that its failure can be recorded before it goes on. It tells whether
-// the batch is done: where another transaction wrote the same keys meanwhile, it can be done again.
+// attempt_batch is whole_batch in a subtransaction, so that its failure can be recorded before it goes on, and that it can be done
+// again: where another transaction wrote the same keys meanwhile, or the work wants to look closer. It tells whether the batch is
+// done.
 static bool attempt_batch(Run *run, BatchEnd *result, bool last) {
     ResourceOwner resources = CurrentResourceOwner;
     const int64 run_id = run->run_id;
@@ -499,6 +484,8 @@ static bool attempt_batch(Run *run, BatchEnd *result, bool last) {
         run->recorded = recorded;
         run->read_all = read_all;
         done = !run->planned_well || !run->work->again(error, last);
+        if (done && run->atomic)
+            ReThrowError(error); // the caller's transaction ends, and what it would record
         if (done) {
             run->run_id = run_id;
             record_failure(run, error);
@@ -519,6 +506,7 @@ static BatchEnd guarded_batch(Run *run) {
         start_over(run);
     if (!run->failed)
         run->work->committed();
+    run->planned_well = run->planned_well && !run->work->wants_new_plan();
     return end;
 }
 
@@ -558,13 +546,7 @@ static void finish(Run *run, BatchEnd end) {
 
 static void run_batches(Run *run) {
     for (;;) {
-        BatchEnd end;
-        if (run->atomic) {
-            start_batch(run);
-            end = explained_batch(run);
-        } else {
-            end = guarded_batch(run);
-        }
+        const BatchEnd end = guarded_batch(run);
         if (run->failed)
             return;
         run->recorded = run->recorded || has_news(run, &run->counts);

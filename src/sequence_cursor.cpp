@@ -479,12 +479,12 @@ void SequenceCursor::sample_anew(Relation source) {
     if (sample.safe >= sample.last)
         return;
     const char *writers = describe_holders(sequence_);
-    ereport(ERROR, (errcode(ERRCODE_OBJECT_IN_USE),
-                    errmsg("rows of source %s are held back by %s", relation_name(RelationGetRelid(source)),
-                           writers ? writers : "this transaction"),
-                    errdetail("Sequence %s was altered or made anew: what lies below their numbers is not known.",
-                              relation_name(sequence_)),
-                    errhint("Try again when they have ended.")));
+    ereport(ERROR,
+            (errcode(ERRCODE_OBJECT_IN_USE),
+             errmsg("rows of source %s are held back by open transactions", relation_name(RelationGetRelid(source))),
+             errdetail("Sequence %s was altered or made anew; what lies below the numbers of %s is not known.",
+                       relation_name(sequence_), writers ? writers : "this transaction"),
+             errhint("Try again when they have ended.")));
 }
 
 // restart keeps who is writing, as long as it is the same sequence: else writers would hold back what was read long ago.
