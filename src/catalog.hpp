@@ -25,6 +25,7 @@ struct Parameters {
 };
 
 void add_int(Parameters *parameters, int64 value);
+void add_count(Parameters *parameters, int64 count);      // negative is null
 void add_text(Parameters *parameters, const char *value); // NULL is null
 void add_null(Parameters *parameters, Oid type);
 void add_value(Parameters *parameters, Oid type, Datum value);
