@@ -46,7 +46,7 @@ REGRESS := \
 	load track partitions back_off \
 	definition
 
-ISOLATION := after facts foreign_key key merge notify load run sequence sequence_orders sequence_partition sequence_prepared snapshot hash hash_arrival hash_stamp watch
+ISOLATION := after definition facts foreign_key key merge notify load run sequence sequence_orders sequence_partition sequence_prepared snapshot hash hash_arrival hash_stamp watch
 
 REGRESS_OPTS := --inputdir=. --load-extension=sluice
 ISOLATION_OPTS := --inputdir=test/isolation --load-extension=sluice

@@ -9,6 +9,7 @@
 
 #include "after.hpp"
 #include "argument.hpp"
+#include "attempt.hpp"
 #include "catalog.hpp"
 #include "create.hpp"
 #include "cron.hpp"
@@ -33,8 +34,8 @@ struct Entry {
     bool says_schedule;
     const char *schedule; // NULL: none
     Action action;
-    bool moves;    // it is to run after others than before
-    List *changes; // what is altered, in words
+    bool moves;          // it is to run after others than before
+    const char *changes; // what is altered, a line each; NULL: nothing
 };
 
 struct Entries {
@@ -90,7 +91,7 @@ static void read_schedule(const Value &schedule, Entry *entry) {
         known[count++] = arguments->items[i].name;
     known[count++] = "schedule";
     known[count++] = "settings";
-    unknown_member(entry->pointer, name, psprintf("The definition of a %s", entry->kind), known, count);
+    unknown_member(entry->pointer, name, psprintf("A definition of kind \"%s\"", entry->kind), known, count);
 }
 
 static void read_argument(const char *name, const Value &value, const char *json, Entry *entry) {
@@ -105,11 +106,15 @@ static void read_argument(const char *name, const Value &value, const char *json
     entry->values[number] = argument->type == JSONOID ? member_json(json, name) : value_json(value);
 }
 
-static void require_values(const Entry *entry) {
+static void check_values(const Entry *entry) {
     for (int i = 0; i < entry->arguments.count; i++)
         if (entry->arguments.items[i].required && !entry->values[i])
             mapping_error(entry->pointer, psprintf("\"%s\" is missing", entry->arguments.items[i].name),
                           psprintf("sluice.create_%s needs it.", entry->kind));
+    const int schema = find_argument(&entry->arguments, "target_schema");
+    if (schema >= 0 && entry->values[schema] && entry->values[find_argument(&entry->arguments, "mapping")])
+        mapping_error(pointer_to(entry->pointer, "target_schema"),
+                      "is for pipelines without a mapping, whose tables sluice creates", NULL);
 }
 
 // read_entry reads one definition, which is written as `json`.
@@ -134,7 +139,7 @@ static Entry read_entry(const Value &value, const char *json, const char *pointe
         else if (strcmp(name, "kind") != 0)
             read_argument(name, member, json, &entry);
     }
-    require_values(&entry);
+    check_values(&entry);
     return entry;
 }
 
@@ -197,7 +202,14 @@ struct Difference {
     bool alterable;
 };
 
-static const char *shown(const char *json) { return json ? json : "null"; }
+// words_of_change says from what to what something changes; what is long, or a mapping, one looks up in the definitions.
+static const char *words_of_change(const char *name, const char *from, const char *to, const char *format) {
+    constexpr size_t longest = 100;
+    from = from ? from : "null";
+    to = to ? to : "null";
+    const bool readable = strlen(from) <= longest && strlen(to) <= longest && strcmp(name, "mapping") != 0;
+    return readable ? psprintf(format, from, to) : "";
+}
 
 static List *add_difference(List *list, const Difference &difference) {
     Difference *copy = static_cast<Difference *>(palloc(sizeof(Difference)));
@@ -216,10 +228,12 @@ static List *setting_differences(const Entry *entry, const Definition *present) 
 }
 
 // is_left_open tells whether a definition leaves to sluice what it chooses once, when the pipeline is created.
-static bool is_left_open(const Entry *entry, const Definition *present, const char *name) {
-    if (strcmp(name, "cursor") == 0 || strcmp(name, "mapping") == 0)
-        return true;
-    return strcmp(name, "order_by") == 0 && strcmp(present->pipeline->cursor, "hash") != 0 && entry;
+static bool is_left_open(const Entry *entry, const Definition *present, int number) {
+    const char *name = entry->arguments.items[number].name;
+    if (entry->values[number])
+        return false;
+    return strcmp(name, "cursor") == 0 || strcmp(name, "mapping") == 0 ||
+           (strcmp(name, "order_by") == 0 && strcmp(present->pipeline->cursor, "hash") != 0);
 }
 
 // wanted_value is what an argument is to be, as plain_argument writes it.
@@ -241,8 +255,7 @@ static bool is_same(const char *left, const char *right) {
 static List *argument_difference(List *list, const Entry *entry, const Definition *present, int number) {
     const Argument *argument = &entry->arguments.items[number];
     const char *name = argument->name;
-    if (strcmp(name, "name") == 0 || strcmp(name, "target_schema") == 0 ||
-        (!entry->values[number] && is_left_open(entry, present, name)))
+    if (strcmp(name, "name") == 0 || strcmp(name, "target_schema") == 0 || is_left_open(entry, present, number))
         return list;
     const char *from = plain_value(present, number), *to;
     if (strcmp(name, "mapping") == 0 && argument->alterable) {
@@ -252,6 +265,10 @@ static List *argument_difference(List *list, const Entry *entry, const Definitio
     to = wanted_value(entry, present, number);
     if (is_same(from, to))
         return list;
+    if (argument->type == TEXTARRAYOID && argument->alterable) { // empty, not null
+        from = from ? from : "[]";
+        to = to ? to : "[]";
+    }
     return add_difference(list, Difference{name, number, from, to, argument->alterable});
 }
 
@@ -289,8 +306,10 @@ static void refuse_differences(const Entry *entry, List *list) {
         if (difference->alterable)
             continue;
         appendStringInfo(&names, "%s%s", names.len ? ", " : "", difference->name);
-        appendStringInfo(&detail, "%s%s/%s: it is %s, and would be %s.", detail.len ? "\n" : "", entry->pointer,
-                         difference->name, shown(difference->from), shown(difference->to));
+        const char *words =
+            words_of_change(difference->name, difference->from, difference->to, "it is %s, and would be %s.");
+        appendStringInfo(&detail, "%s%s/%s: %s", detail.len ? "\n" : "", entry->pointer, difference->name,
+                         *words ? words : "it is another than it would be.");
     }
     if (names.len > 0)
         ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
@@ -364,11 +383,6 @@ static void reset_argument(const Pipeline *pipeline, const char *name) {
                     &parameters);
 }
 
-// goes_to_null tells whether alter_pipeline could not say what is wanted: to it, null is what stays as it is.
-static bool goes_to_null(const Entry *entry, const Difference *difference) {
-    return !difference->to && entry->arguments.items[difference->argument].type != TEXTARRAYOID;
-}
-
 static void alter(const Entry *entry, const Pipeline *pipeline, List *list) {
     Call call;
     ListCell *cell;
@@ -379,12 +393,11 @@ static void alter(const Entry *entry, const Pipeline *pipeline, List *list) {
         const Argument *argument = &entry->arguments.items[difference->argument];
         if (is_after(difference->name))
             continue;
-        if (goes_to_null(entry, difference))
+        if (!difference->to) // to alter_pipeline, null is what stays as it is
             reset_argument(pipeline, difference->name);
         else
             add_argument(&call, difference->name, argument->type,
-                         argument_datum(argument, difference->to ? difference->to : "[]",
-                                        pointer_to(entry->pointer, difference->name)));
+                         argument_datum(argument, difference->to, pointer_to(entry->pointer, difference->name)));
     }
     if (call.parameters.count > 1)
         end_call(&call);
@@ -398,22 +411,10 @@ static bool has_after(List *list) {
     return false;
 }
 
-// change_words says what is altered; long values are looked up in the definitions.
-static char *change_words(const char *name, const char *from, const char *to) {
-    constexpr size_t longest = 60;
-    if (strlen(shown(from)) > longest || strlen(shown(to)) > longest)
-        return pstrdup(name);
-    return psprintf("%s from %s to %s", name, shown(from), shown(to));
-}
-
-static void note_changes(Entry *entry, List *list) {
-    ListCell *cell;
-    foreach (cell, list) {
-        const Difference *difference = static_cast<const Difference *>(lfirst(cell));
-        entry->changes = lappend(entry->changes, change_words(difference->name, difference->from, difference->to));
-    }
-    if (list != NIL)
-        entry->action = Action::Altered;
+static void note_change(Entry *entry, const char *name, const char *from, const char *to) {
+    entry->action = Action::Altered;
+    entry->changes = psprintf("%s%s%s%s", entry->changes ? entry->changes : "", entry->changes ? "\n" : "", name,
+                              words_of_change(name, from, to, " from %s to %s"));
 }
 
 // lock_definition keeps runs from adding to a mapping while it is altered.
@@ -430,23 +431,30 @@ static List *find_differences(const Entry *entry) {
     return differences(entry, &present);
 }
 
+static void bring_up_to_date(Entry *entry, const Pipeline *pipeline) {
+    List *list = find_differences(entry);
+    if (list == NIL)
+        return;
+    lock_definition(pipeline);
+    list = find_differences(entry);
+    refuse_differences(entry, list);
+    alter(entry, pipeline, list);
+    entry->moves = has_after(list);
+    ListCell *cell;
+    foreach (cell, list) {
+        const Difference *difference = static_cast<const Difference *>(lfirst(cell));
+        note_change(entry, difference->name, difference->from, difference->to);
+    }
+}
+
 static void create_or_alter(Entry *entry) {
     const Pipeline *pipeline = find_own_pipeline(entry->name);
-    const int after = find_argument(&entry->arguments, "after");
     const int level = enter_settings(entry);
     if (pipeline) {
-        List *list = find_differences(entry);
-        if (list != NIL) {
-            lock_definition(pipeline);
-            list = find_differences(entry);
-        }
-        refuse_differences(entry, list);
-        alter(entry, pipeline, list);
-        entry->moves = has_after(list);
-        note_changes(entry, list);
+        bring_up_to_date(entry, pipeline);
     } else {
         create(entry);
-        entry->moves = entry->values[after] != NULL;
+        entry->moves = entry->values[find_argument(&entry->arguments, "after")] != NULL;
         entry->action = Action::Created;
     }
     AtEOXact_GUC(false, level);
@@ -481,11 +489,9 @@ static void schedule(Entry *entry, bool rehearses) {
     if (!rehearses || cron_place() != CronPlace::Elsewhere)
         call_about(entry->schedule ? "schedule" : "unschedule", entry->name, entry->schedule ? "cron" : NULL,
                    entry->schedule);
-    if (entry->action == Action::Created)
-        return;
-    entry->action = Action::Altered;
-    entry->changes = lappend(entry->changes, change_words("schedule", present ? quoted_json(present) : NULL,
-                                                          entry->schedule ? quoted_json(entry->schedule) : NULL));
+    if (entry->action != Action::Created)
+        note_change(entry, "schedule", present ? quoted_json(present) : NULL,
+                    entry->schedule ? quoted_json(entry->schedule) : NULL);
 }
 
 // ---- all of it
@@ -526,29 +532,18 @@ static void apply(const Entries *entries, bool rehearses) {
 
 // rehearse applies definitions and takes it back.
 static void rehearse(const Entries *entries) {
-    MemoryContext memory = CurrentMemoryContext;
-    ResourceOwner resources = CurrentResourceOwner;
-    BeginInternalSubTransaction(NULL);
-    MemoryContextSwitchTo(memory);
-    apply(entries, true);
-    RollbackAndReleaseCurrentSubTransaction();
-    MemoryContextSwitchTo(memory);
-    CurrentResourceOwner = resources;
-}
-
-static Datum changes_datum(const Entry *entry) {
-    Parameters parameters{};
-    add_names(&parameters, entry->changes);
-    return parameters.values[0];
+    ErrorData *error = attempt([entries] { apply(entries, true); }, true);
+    if (error)
+        ReThrowError(error);
 }
 
 static void put_entry(Tuplestorestate *rows, TupleDesc columns, const Entry *entry) {
     static const char *const actions[] = {"unchanged", "created", "altered"};
     Datum values[3];
-    bool nulls[3] = {false, false, entry->changes == NIL};
+    bool nulls[3] = {false, false, !entry->changes};
     values[0] = CStringGetTextDatum(entry->name);
     values[1] = CStringGetTextDatum(actions[static_cast<int>(entry->action)]);
-    values[2] = changes_datum(entry);
+    values[2] = entry->changes ? CStringGetTextDatum(entry->changes) : 0;
     tuplestore_putvalues(rows, columns, values, nulls);
 }
 
