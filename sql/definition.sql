@@ -284,7 +284,7 @@ CALL sluice.run('inferred');
 
 -- ---- wrong files
 
-SELECT file, f.* FROM unnest(ARRAY[
+SELECT file, part, regexp_replace(line, 'knows .*', 'knows ...') AS line FROM unnest(ARRAY[
     'null', '5', '"x"', '[5]', '{}', '[{"kind": "shred"}]', '[{"name": "x"}]', '{"kind": 5, "name": "x"}', '{"kind": "shread", "name": "x"}',
     '{"kind": "view", "name": "x"}', '{"kind": "shred", "name": "x"}', '{"kind": "shred", "name": "x", "source": "stage"}',
     '[{"kind": "shred", "name": "x", "source": "stage", "document": "doc", "batchsize": 5}]', '{"kind": "load", "name": "x", "zzz": 1}',
@@ -296,7 +296,7 @@ SELECT file, f.* FROM unnest(ARRAY[
     '{"kind": "shred", "name": "x", "settings": {"TimeZone": 1}}', '{"kind": "shred", "name": "x", "schedule": 5}',
     '[{"kind": "shred", "name": "x", "source": "stage", "document": "doc"}, {"kind": "merge", "name": "x", "source": "partial", "target": "merged", "key": ["Key"], "newest_by": "at"}]',
     '{"kind": "shred", "name": "x", "source": "stage", "document": "doc", "target_schema": "s", "mapping": {"target": {"columns": {"id": "$.id"}}}}'])
-    file, attempt(file::json) f WHERE part <> 'context';
+    file, attempt(file::json) WHERE part <> 'context';
 SELECT member, part, regexp_replace(line, '\d+-cron', 'NN-cron') AS line FROM (VALUES
     ('source', '"nowhere"'), ('source', '"a b"'), ('recheck', '"1 parsec"'), ('recheck', '"-1 day"'), ('batch_size', '1.5'), ('batch_size', '99999999999'), ('cursor', '"hsah"'),
     ('settings', '{"TimeZone": "Mars"}'), ('mapping', '{"target": {"columns": {"a": "$.a", "b": 5}}}'), ('name', '""'), ('schedule', '"* * * * *"'))

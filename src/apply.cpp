@@ -45,13 +45,6 @@ struct Entries {
 
 // ---- reading
 
-static const char *value_json(const Value &value) {
-    StringInfoData json;
-    initStringInfo(&json);
-    append_value_text(&json, value);
-    return json.data;
-}
-
 static const char *required_word(const Value &object, const char *member, const char *pointer) {
     const Value value = value_member(object, member, strlen(member));
     if (is_missing(value))
@@ -103,7 +96,7 @@ static void read_argument(const char *name, const Value &value, const char *json
     const Argument *argument = &entry->arguments.items[number];
     check_argument(argument, value, pointer_to(entry->pointer, name));
     // What is kept as JSON is kept as it is written.
-    entry->values[number] = argument->type == JSONOID ? member_json(json, name) : value_json(value);
+    entry->values[number] = argument->type == JSONOID ? member_json(json, name) : value_text(value);
 }
 
 static void check_values(const Entry *entry) {
@@ -281,9 +274,8 @@ static List *differences(const Entry *entry, const Definition *present) {
 
 static const char *remedy(const Entry *entry) {
     return psprintf(
-        "Write it as it is, or drop the pipeline with sluice.drop_pipeline(%s) and apply again: it then starts "
-        "anew, reads its source from the beginning into what its targets hold, and has no rejects and no "
-        "runs.",
+        "Write it as it is, or drop the pipeline with sluice.drop_pipeline(%s) and apply again: it then starts anew, "
+        "reads its source from the beginning into what its targets hold, and has no rejects and no runs.",
         quote_literal_cstr(entry->name));
 }
 
@@ -309,7 +301,7 @@ static void refuse_differences(const Entry *entry, List *list) {
         const char *words =
             words_of_change(difference->name, difference->from, difference->to, "it is %s, and would be %s.");
         appendStringInfo(&detail, "%s%s/%s: %s", detail.len ? "\n" : "", entry->pointer, difference->name,
-                         *words ? words : "it is another than it would be.");
+                         *words ? words : "it would be another one.");
     }
     if (names.len > 0)
         ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
@@ -483,8 +475,10 @@ static void take_turn(const Entry *entry) {
 
 // schedule schedules a pipeline; `rehearses`: jobs in another database, which are made at once, are not touched.
 static void schedule(Entry *entry, bool rehearses) {
+    if (!entry->says_schedule)
+        return;
     const char *present = own_schedule(entry->name);
-    if (!entry->says_schedule || is_same(present, entry->schedule))
+    if (is_same(present, entry->schedule))
         return;
     if (!rehearses || cron_place() != CronPlace::Elsewhere)
         call_about(entry->schedule ? "schedule" : "unschedule", entry->name, entry->schedule ? "cron" : NULL,

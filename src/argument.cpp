@@ -129,12 +129,7 @@ static Datum names_datum(const Value &array) {
 }
 
 static const char *value_words(const Value &value) { // of a scalar, as SQL writes it
-    StringInfoData text;
-    if (value.kind == ValueKind::String)
-        return pnstrdup(value.text, value.length);
-    initStringInfo(&text);
-    append_value_text(&text, value);
-    return text.data;
+    return value.kind == ValueKind::String ? pnstrdup(value.text, value.length) : value_text(value);
 }
 
 Datum argument_datum(const Argument *argument, const char *json, const char *pointer) {
@@ -155,13 +150,6 @@ const char *quoted_json(const char *text) {
     StringInfoData json;
     initStringInfo(&json);
     escape_json(&json, text);
-    return json.data;
-}
-
-static const char *value_json(const Value &value) {
-    StringInfoData json;
-    initStringInfo(&json);
-    append_value_text(&json, value);
     return json.data;
 }
 
@@ -186,14 +174,14 @@ const char *plain_argument(const Argument *argument, const char *json, const cha
     case INTERVALOID:
         return quoted_json(stored_text(INTERVALOID, argument_datum(argument, json, pointer)));
     case JSONOID:
-        return value_json(value_of_jsonb(DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(json)))));
+        return value_text(value_of_jsonb(DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(json)))));
     case TEXTARRAYOID:
-        return value_count(value) == 0 ? NULL : value_json(value);
+        return value_count(value) == 0 ? NULL : value_text(value);
     case TEXTOID:
         if (strcmp(argument->name, "target") == 0)
             return quoted_json(table_name(value_words(value), pointer));
     }
-    return value_json(value);
+    return value_text(value);
 }
 
 } // namespace sluice
