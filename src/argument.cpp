@@ -49,9 +49,8 @@ Arguments load_arguments(const char *kind) {
     Arguments arguments{};
     arguments.count = catalog_execute(
         "SELECT a.name, a.type::bigint, pg_catalog.pg_get_function_arg_default(p.oid, a.number::int), "
-        "(SELECT pg_catalog.pg_get_expr(d.adbin, d.adrelid) FROM pg_catalog.pg_attribute c JOIN pg_catalog.pg_attrdef "
-        "d "
-        "ON d.adrelid = c.attrelid AND d.adnum = c.attnum "
+        "(SELECT pg_catalog.pg_get_expr(d.adbin, d.adrelid) FROM pg_catalog.pg_attribute c "
+        "JOIN pg_catalog.pg_attrdef d ON d.adrelid = c.attrelid AND d.adnum = c.attnum "
         "WHERE c.attrelid = 'sluice.pipeline'::regclass AND c.attname = a.name), "
         "(a.name <> 'name' AND EXISTS (SELECT FROM pg_catalog.pg_proc q WHERE q.pronamespace = p.pronamespace "
         "AND q.proname = 'alter_pipeline' AND a.name = ANY (q.proargnames)))::int::bigint "

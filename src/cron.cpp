@@ -24,7 +24,8 @@ const char *job_name(const char *pipeline) {
         return name.data;
     constexpr int kept = 40;
     const uint64 hash = hash_bytes_extended(reinterpret_cast<const unsigned char *>(name.data), name.len, 0);
-    return psprintf("%s~%016" INT64_MODIFIER "x", pnstrdup(name.data, pg_mbcliplen(name.data, name.len, kept)), hash);
+    return psprintf("%s~%08x%08x", pnstrdup(name.data, pg_mbcliplen(name.data, name.len, kept)),
+                    static_cast<uint32>(hash >> 32), static_cast<uint32>(hash));
 }
 
 // ---- here or elsewhere
