@@ -37,6 +37,7 @@ public:
     bool is_full() override;
     void begin(RunCounts *counts) override;
     void take(const SourceRow *row) override;
+    void reject(const SourceRow *row, const Refusal *refusal) override;
     void finish() override;
     bool again(const ErrorData *error, bool last) override;
 
@@ -45,7 +46,9 @@ private:
     void fold();
     void fold_fact();
     void touch();
+    void keep(const SourceRow *row, const Refusal *refusal);
     void refuse(const SourceRow *row, const ErrorData *error);
+    bool leaves_out() const;
     const char *locate(const ErrorData *error) const;
     void rebuild();
     const char *rebuild_query() const;
@@ -237,14 +240,24 @@ const char *FactsWork::locate(const ErrorData *error) const {
     return json.data;
 }
 
-void FactsWork::refuse(const SourceRow *row, const ErrorData *error) {
+void FactsWork::keep(const SourceRow *row, const Refusal *refusal) {
     StringInfoData place;
     initStringInfo(&place);
     job_->cursor->describe(row, &place);
-    const Refusal refusal{error->sqlerrcode, error->message ? error->message : "", locate(error)};
     counts_->rejected += row->number == 0;
-    check_max_rejects(job_, counts_->rejected, place.data, refusal.message);
-    keep_row(job_->pipeline, job_->run_id, row, place.data, row->columns[plan_->whole], &refusal);
+    check_max_rejects(job_, counts_->rejected, place.data, refusal->message);
+    keep_row(job_->pipeline, job_->run_id, row, place.data, row->columns[plan_->whole], refusal);
+}
+
+void FactsWork::refuse(const SourceRow *row, const ErrorData *error) {
+    const Refusal refusal{error->sqlerrcode, error->message ? error->message : "", locate(error)};
+    keep(row, &refusal);
+}
+
+void FactsWork::reject(const SourceRow *row, const Refusal *refusal) {
+    MemoryContextSwitchTo(job_->row);
+    keep(row, refusal);
+    MemoryContextSwitchTo(job_->batch);
 }
 
 // ---- rebuilding
@@ -256,6 +269,8 @@ const char *FactsWork::rebuild_query() const {
     initStringInfo(&condition);
     for (int i = 0; i < plan_->input_count; i++)
         appendStringInfo(&query, "%s%s", i ? ", " : "SELECT ", i == plan_->whole ? "NULL" : plan_->inputs[i]);
+    if (job_->checks && job_->checks->has_conditions)
+        appendStringInfo(&query, ", %s", job_->checks->verdict.sql);
     for (int i = 0; i < plan_->replace_count; i++) {
         const FactColumn *column = &plan_->columns[plan_->replace_by[i]];
         appendStringInfo(&condition, "%s%s = t.r%d", i ? " AND " : "", plan_->inputs[column->input], i + 1);
@@ -264,11 +279,21 @@ const char *FactsWork::rebuild_query() const {
     return query.data;
 }
 
+// leaves_out tells a row that is read again, and that a condition rejected when it came, or will.
+bool FactsWork::leaves_out() const {
+    const Check *broken = job_->checks ? false_condition(job_->checks, inputs_, input_nulls_) : NULL;
+    if (broken && !rejects_rows(job_))
+        stop_for_row(job_->checks, broken, NULL);
+    return broken;
+}
+
 // see_row takes a row of the source that is read again. One that does not fit was rejected when it came, or will be.
 void FactsWork::see_row(void *argument, HeapTuple tuple, TupleDesc type) {
     FactsWork *work = static_cast<FactsWork *>(argument);
     CHECK_FOR_INTERRUPTS();
     heap_deform_tuple(tuple, type, work->inputs_, work->input_nulls_);
+    if (work->leaves_out())
+        return;
     MemoryContext before = MemoryContextSwitchTo(work->job_->row);
     ErrorData *error = NULL;
     work->row_->at = NULL;

@@ -65,7 +65,7 @@ static void make_plan(Run *run) {
     run->source = pipeline_source(run->pipeline);
     Relation source = relation_open(run->source, AccessShareLock);
     run->cursor->check(source);
-    const SourceColumns columns = run->work->plan(source);
+    const SourceColumns columns = plan_work(run, run->work, source);
     run->cursor->prepare(source, &columns);
     relation_close(source, NoLock);
     run->planned_well = true;
@@ -141,7 +141,10 @@ static int64 read_rows(Run *run, int64 limit, RunCounts *counts, bool *all) {
             need_run_id(run);
             if (rows == 0)
                 run->work->begin(counts);
-            run->work->take(&row);
+            if (run->checks)
+                take_checked(run, run->work, &row);
+            else
+                run->work->take(&row);
         }
         if (rows > 0)
             run->work->let_go();
@@ -156,6 +159,8 @@ static BatchEnd load_rows(Run *run, int64 limit, RunCounts *counts) {
     const int64 rows = read_rows(run, limit, counts, &all);
     if (rows > 0)
         run->work->finish();
+    if (rows > 0 && run->checks && !run->work->goes_on())
+        ask_queries(run->checks, !run->atomic);
     const Skipped skipped = run->cursor->skipped();
     if (skipped.duplicates + skipped.too_late > 0)
         need_run_id(run);
@@ -419,7 +424,7 @@ static bool attempt_batch(Run *run, BatchEnd *result, bool last) {
         MemoryContextSwitchTo(run->memory);
         CurrentResourceOwner = resources;
         run->counts = counts;
-        done = !run->planned_well || !run->work->again(error, last);
+        done = !run->planned_well || (run->checks && run->checks->failed) || !run->work->again(error, last);
         if (done) {
             run->run_id = run_id;
             record_failure(run, error);

@@ -21,6 +21,32 @@ Work *make_work(Job *job) {
     pg_unreachable();
 }
 
+SourceColumns plan_work(Job *job, Work *work, Relation source) {
+    job->checks = NULL;
+    job->checks = plan_checks(job->pipeline->checks, source);
+    const SourceColumns columns = work->plan(source);
+    return job->checks && !work->goes_on() ? with_verdict(job->checks, &columns) : columns;
+}
+
+void take_checked(Job *job, Work *work, const SourceRow *row) {
+    const Check *broken = false_condition(job->checks, row->columns, row->nulls);
+    if (!broken) {
+        work->take(row);
+        return;
+    }
+    MemoryContextSwitchTo(job->row);
+    if (!rejects_rows(job)) {
+        StringInfoData place;
+        initStringInfo(&place);
+        job->cursor->describe(row, &place);
+        stop_for_row(job->checks, broken, place.data);
+    }
+    const Refusal refusal = refusal_by(broken);
+    MemoryContextSwitchTo(job->batch);
+    work->reject(row, &refusal);
+    MemoryContextReset(job->row);
+}
+
 bool rejects_rows(const Job *job) { return job->pipeline->rejects || job->options.retry; }
 
 void check_max_rejects(const Job *job, int64 rejected, const char *place, const char *message) {
