@@ -217,10 +217,47 @@ SELECT source_row, sqlstate, detail ->> 'check' AS "check" FROM sluice.rejects O
 SELECT sluice.drop_pipeline('q');
 TRUNCATE loaded;
 
--- a condition that cannot be evaluated ends the run, whatever on_error says
-SELECT sluice.create_shred('q', 'texts', 'doc', '{"loaded": {"columns": {"id": "$.id"}}}', on_error => 'reject', checks => '{1 / (n - 1) < 9}');
+-- a condition that fails for a row is that row's fault
+INSERT INTO texts (doc, n) VALUES ('{"id": 5}', 1), ('{"id": 6}', 7), ('{"id": 7}', 0);
+SELECT sluice.create_shred('q', 'texts', 'doc', '{"loaded": {"columns": {"id": "$.id"}}}', checks => '{n >= 0,1 / (n - 1) < 9}');
 CALL sluice.run('q');
+SELECT * FROM sluice.preview('q');
+SELECT sluice.alter_pipeline('q', on_error => 'reject');
+CALL sluice.run('q');
+SELECT array_agg(id ORDER BY id) FROM loaded;
+SELECT source_row, sqlstate, message, detail FROM sluice.rejects ORDER BY source_row;
+CALL sluice.retry('q');
+SELECT source_row, sqlstate FROM sluice.rejects ORDER BY source_row;
+SELECT sluice.alter_pipeline('q', checks => '{n >= 0,1 / n <= 9}');
+CALL sluice.retry('q');
+SELECT array_agg(id ORDER BY id) FROM loaded;
+SELECT source_row, sqlstate FROM sluice.rejects ORDER BY source_row;
+INSERT INTO texts (doc, n) VALUES ('{"id": 8}', 0), ('{"id": 9}', 9);
+SELECT source_rows, inserted, rejected FROM sluice.run_batch('q');
 SELECT sluice.drop_pipeline('q');
+TRUNCATE loaded;
+CREATE TABLE parts (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, day date, whole int, part int, at timestamp DEFAULT '2024-01-01');
+CREATE TABLE newest (day date PRIMARY KEY, whole int);
+CREATE TABLE added (day date UNIQUE, whole int);
+CREATE TABLE made (day date, whole int);
+SELECT sluice.create_merge('m', 'parts', 'newest', '{day}', 'id', on_error => 'reject', checks => '{whole / part > 1}');
+SELECT sluice.create_facts('a', 'parts', 'added', '{"grain": {"day": "day"}, "measures": {"whole": "whole"}}', on_error => 'reject', checks => '{whole / part > 1}');
+SELECT sluice.create_facts('r', 'parts', 'made', '{"grain": {"day": "day"}, "measures": {"whole": "whole"}, "mode": "replace", "replace_by": ["day"]}', on_error => 'reject', checks => '{whole / part > 1}');
+INSERT INTO parts (day, whole, part) VALUES ('2024-05-01', 6, 2), ('2024-05-02', 7, 0), ('2024-05-01', 8, 8), ('2024-05-02', 9, 3);
+CALL sluice.run_all();
+INSERT INTO parts (day, whole, part) VALUES ('2024-05-01', 4, 1), ('2024-05-02', 9, 0);
+CALL sluice.run_all();
+SELECT * FROM newest ORDER BY day;
+SELECT * FROM added ORDER BY day;
+SELECT * FROM made ORDER BY day;
+SELECT pipeline, source_row, sqlstate, message, detail FROM sluice.rejects ORDER BY pipeline, source_row;
+INSERT INTO parts (day, whole, part) VALUES ('2024-05-02', 5, 1);
+SELECT sluice.alter_pipeline(name, on_error => 'stop') FROM sluice.pipeline;
+CALL sluice.run('r');
+INSERT INTO parts (day, whole, part) VALUES ('2024-05-02', 5, 0);
+CALL sluice.run('m');
+CALL sluice.run('a');
+SELECT sluice.drop_pipeline(name) FROM sluice.pipeline;
 
 -- a view
 CREATE VIEW seen AS SELECT doc, n FROM many WHERE id < 20;

@@ -152,11 +152,28 @@ static Checks *read_checks(List *texts, Relation source, const char *hint) {
         checks->has_queries = checks->has_queries || check->query;
     }
     if (checks->has_conditions)
-        checks->verdict = read_verdict(checks, source);
+        checks->verdict = checks->last = read_verdict(checks, source);
     return checks;
 }
 
-Checks *plan_checks(List *texts, Relation source) { return read_checks(texts, source, what_to_do); }
+// look_closely prepares the conditions for one row at a time.
+static void look_closely(Checks *checks, Relation source) {
+    checks->closely = true;
+    checks->last = read_expression(source, "checks", whole_row(source));
+    checks->last.sql = whole_row(source); // written without its type it would be all columns
+    for (int i = 0; i < checks->count; i++) {
+        Check *check = &checks->items[i];
+        if (check->condition)
+            check->expression = prepare_row_expressions(source, &check->condition, 1);
+    }
+}
+
+Checks *plan_checks(List *texts, Relation source, bool closely) {
+    Checks *checks = read_checks(texts, source, what_to_do);
+    if (checks && checks->has_conditions && closely)
+        look_closely(checks, source);
+    return checks;
+}
 
 // try_rights lets the server check the rights that a statement needs: it does so before the first row is asked for.
 static void try_rights(SPIPlanPtr statement) {
@@ -184,15 +201,15 @@ void check_checks(List *texts, Relation source) {
 
 // ---- source rows
 
-SourceColumns with_verdict(Checks *checks, const SourceColumns *columns) {
+SourceColumns with_checks(Checks *checks, const SourceColumns *columns) {
     if (!checks->has_conditions)
         return *columns;
     SourceColumns with = *columns;
     const char **others = static_cast<const char **>(palloc(sizeof(char *) * (columns->count + 1)));
     memcpy(others, columns->others, sizeof(char *) * columns->count);
-    others[columns->count] = checks->verdict.sql;
+    others[columns->count] = checks->last.sql;
     with.others = others;
-    with.last = checks->verdict.node;
+    with.last = checks->last.node;
     checks->at = with.count++;
     return with;
 }
@@ -210,27 +227,61 @@ Bitmapset *columns_of_conditions(const Checks *checks, Relation source) {
     return columns;
 }
 
-const Check *false_condition(const Checks *checks, const Datum *columns, const bool *nulls) {
-    if (checks->at < 0 || nulls[checks->at])
-        return NULL;
-    return &checks->items[DatumGetInt32(columns[checks->at])];
-}
-
-Refusal refusal_by(const Check *check) {
+static Refusal refusal_by(const Check *check, int sqlstate, const char *message, const char *more) {
     StringInfoData detail;
     initStringInfo(&detail);
     appendStringInfoChar(&detail, '{');
     append_json_member(&detail, "check", check->text);
+    append_json_member(&detail, "detail", more);
     appendStringInfoChar(&detail, '}');
-    return Refusal{ERRCODE_CHECK_VIOLATION, psprintf("check \"%s\" is false", check->text), detail.data};
+    return Refusal{sqlstate, message, detail.data};
 }
 
-void stop_for_row(Checks *checks, const Check *check, const char *place) {
-    checks->failed = true;
+static Refusal refusal_by_false(const Check *check) {
+    return refusal_by(check, ERRCODE_CHECK_VIOLATION, psprintf("check \"%s\" is false", check->text), NULL);
+}
+
+static bool is_false_for(const Check *check, Datum row) {
+    bool is_null;
+    Datum value;
+    evaluate_row(check->expression, row, &value, &is_null);
+    return !is_null && !DatumGetBool(value);
+}
+
+// refuses_closely looks at one condition of a row.
+static bool refuses_closely(const Check *check, Datum row, bool catches, Refusal *refusal) {
+    bool refused = false;
+    if (!catches) {
+        refused = is_false_for(check, row);
+    } else if (ErrorData *error = attempt([&] { refused = is_false_for(check, row); })) {
+        if (!is_document_error(error))
+            ReThrowError(error);
+        *refusal = refusal_by(check, error->sqlerrcode, error->message ? error->message : "", error->detail);
+        return true;
+    }
+    if (refused)
+        *refusal = refusal_by_false(check);
+    return refused;
+}
+
+bool refuses_row(const Checks *checks, const Datum *columns, const bool *nulls, bool catches, Refusal *refusal) {
+    if (checks->at < 0)
+        return false;
+    for (int i = 0; checks->closely && i < checks->count; i++)
+        if (checks->items[i].expression && refuses_closely(&checks->items[i], columns[checks->at], catches, refusal))
+            return true;
+    if (checks->closely || nulls[checks->at])
+        return false;
+    *refusal = refusal_by_false(&checks->items[DatumGetInt32(columns[checks->at])]);
+    return true;
+}
+
+void stop_for_row(Checks *checks, const Refusal *refusal, const char *place, bool failed) {
+    checks->failed = failed;
     const char *source = relation_name(checks->source);
-    ereport(ERROR, (errcode(ERRCODE_CHECK_VIOLATION),
-                    place ? errmsg("check \"%s\" is false for the row of %s with %s", check->text, source, place)
-                          : errmsg("check \"%s\" is false for a row of %s", check->text, source),
+    ereport(ERROR, (errcode(refusal->sqlstate),
+                    place ? errmsg("%s for the row of %s with %s", refusal->message, source, place)
+                          : errmsg("%s for a row of %s", refusal->message, source),
                     errhint("Mend the row, or change the checks with sluice.alter_pipeline(..., checks => ...). With "
                             "on_error => 'reject' such rows are set aside.")));
     pg_unreachable();

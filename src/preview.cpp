@@ -80,11 +80,9 @@ static void show_row(Preview *preview, Cursor *cursor, const SourceRow *row) {
     cursor->describe(row, &place);
     preview->seen = NIL;
     hold_row(&preview->loader, row, place.data);
-    const Check *broken = preview->checks ? false_condition(preview->checks, row->columns, row->nulls) : NULL;
-    if (broken) {
-        const Refusal refusal = refusal_by(broken);
+    Refusal refusal{};
+    if (preview->checks && refuses_row(preview->checks, row->columns, row->nulls, true, &refusal))
         refuse_held(&preview->loader, &refusal);
-    }
     load_chunk(&preview->loader);
     show_held(preview, &preview->loader.chunk.rows[0]);
     empty_chunk(&preview->loader);
@@ -117,11 +115,11 @@ static void show_documents(Preview *preview, Cursor *cursor, Relation source, in
     cursor->check(source);
     ShredPlan *plan = plan_shred(read_mapping(pipeline->mapping, strlen(pipeline->mapping)), source,
                                  strcmp(pipeline->unknown, "reject") == 0);
-    preview->checks = plan_checks(pipeline->checks, source);
+    preview->checks = plan_checks(pipeline->checks, source, true);
     SourceColumns columns =
         document_columns(source, pipeline->document, plan->source_columns, plan->source_column_count);
     if (preview->checks)
-        columns = with_verdict(preview->checks, &columns);
+        columns = with_checks(preview->checks, &columns);
     cursor->prepare(source, &columns);
     open_loader(preview, source, plan, cursor);
     const bool any = cursor->look();

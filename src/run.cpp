@@ -132,6 +132,8 @@ static bool reached_max_batches(const Run *run, int64 batches) {
 static int64 read_rows(Run *run, int64 limit, RunCounts *counts, bool *all) {
     int64 rows = 0;
     for (*all = false; rows < limit && !(rows > 0 && run->work->is_full());) {
+        if (run->checks)
+            run->checks->reading = true;
         if (!run->cursor->open(limit == no_limit ? run->work->room(rows) : limit - rows)) {
             *all = true;
             break;
@@ -146,6 +148,8 @@ static int64 read_rows(Run *run, int64 limit, RunCounts *counts, bool *all) {
             else
                 run->work->take(&row);
         }
+        if (run->checks)
+            run->checks->reading = false;
         if (rows > 0)
             run->work->let_go();
         run->cursor->close();
@@ -397,8 +401,24 @@ static void start_over(Run *run) {
     MemoryContextSwitchTo(run->memory);
 }
 
-// attempt_batch is work_batch in a subtransaction, so that its failure can be recorded before it goes on. It tells whether
-// the batch is done: where another transaction wrote the same keys meanwhile, it can be done again.
+// looks_closer has the batch done again with the conditions evaluated for each row: the error may be one of theirs.
+static bool looks_closer(Run *run, const ErrorData *error) {
+    if (!run->checks || run->checks->closely || !run->checks->reading || !is_document_error(error))
+        return false;
+    return run->closely = true;
+}
+
+// may_do_again tells whether a batch that failed is to be done again.
+static bool may_do_again(Run *run, const ErrorData *error, bool last) {
+    if (run->checks && run->checks->failed)
+        return false;
+    const bool closer = !last && looks_closer(run, error);
+    return run->work->again(error, last) || closer;
+}
+
+// attempt_batch is work_batch in a subtransaction, so that its failure can be recorded before it goes on, and that it can be done
+// again: where another transaction wrote the same keys meanwhile, or the work wants to look closer. It tells whether the batch is
+// done.
 static bool attempt_batch(Run *run, BatchEnd *result, bool last) {
     ResourceOwner resources = CurrentResourceOwner;
     const int64 run_id = run->run_id;
@@ -424,7 +444,9 @@ static bool attempt_batch(Run *run, BatchEnd *result, bool last) {
         MemoryContextSwitchTo(run->memory);
         CurrentResourceOwner = resources;
         run->counts = counts;
-        done = !run->planned_well || (run->checks && run->checks->failed) || !run->work->again(error, last);
+        done = !run->planned_well || !may_do_again(run, error, last);
+        if (done && run->atomic)
+            ReThrowError(error); // the caller's transaction ends, and what it would record
         if (done) {
             run->run_id = run_id;
             record_failure(run, error);
@@ -445,6 +467,8 @@ static BatchEnd guarded_batch(Run *run) {
         start_over(run);
     if (!run->failed)
         run->work->committed();
+    run->planned_well = run->planned_well && !run->work->wants_new_plan() && !run->closely;
+    run->closely = false;
     return end;
 }
 
@@ -498,13 +522,7 @@ static void finish(Run *run, BatchEnd end) {
 
 static void run_batches(Run *run) {
     for (;;) {
-        BatchEnd end;
-        if (run->atomic) {
-            start_batch(run);
-            end = work_batch(run);
-        } else {
-            end = guarded_batch(run);
-        }
+        const BatchEnd end = guarded_batch(run);
         if (run->failed)
             return;
         run->recorded = run->recorded || has_news(run, &run->counts);

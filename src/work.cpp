@@ -23,31 +23,50 @@ Work *make_work(Job *job) {
 
 SourceColumns plan_work(Job *job, Work *work, Relation source) {
     job->checks = NULL;
-    job->checks = plan_checks(job->pipeline->checks, source);
+    job->checks = plan_checks(job->pipeline->checks, source, job->closely || evaluates_at_once(job));
     const SourceColumns columns = work->plan(source);
-    return job->checks && !work->goes_on() ? with_verdict(job->checks, &columns) : columns;
+    return job->checks && !work->goes_on() ? with_checks(job->checks, &columns) : columns;
 }
 
+// A row that is looked at, for error messages.
+struct Look {
+    const Job *job;
+    const SourceRow *row;
+};
+
+static const char *place_of(const Look *look) {
+    StringInfoData place;
+    initStringInfo(&place);
+    look->job->cursor->describe(look->row, &place);
+    return place.data;
+}
+
+static void look_context(void *look) { errcontext("source row with %s", place_of(static_cast<const Look *>(look))); }
+
 void take_checked(Job *job, Work *work, const SourceRow *row) {
-    const Check *broken = false_condition(job->checks, row->columns, row->nulls);
-    if (!broken) {
-        work->take(row);
-        return;
-    }
+    const bool rejects = rejects_rows(job) && work->can_reject();
+    Look look{job, row};
+    Refusal refusal{};
+    ErrorContextCallback context{error_context_stack, look_context, &look};
+    job->checks->reading = false;
     MemoryContextSwitchTo(job->row);
-    if (!rejects_rows(job)) {
-        StringInfoData place;
-        initStringInfo(&place);
-        job->cursor->describe(row, &place);
-        stop_for_row(job->checks, broken, place.data);
-    }
-    const Refusal refusal = refusal_by(broken);
+    error_context_stack = &context;
+    const bool refused = refuses_row(job->checks, row->columns, row->nulls, rejects, &refusal);
+    error_context_stack = context.previous;
+    if (refused && !rejects)
+        stop_for_row(job->checks, &refusal, place_of(&look), !rejects_rows(job));
     MemoryContextSwitchTo(job->batch);
-    work->reject(row, &refusal);
+    if (refused)
+        work->reject(row, &refusal);
+    else
+        work->take(row);
     MemoryContextReset(job->row);
+    job->checks->reading = true;
 }
 
 bool rejects_rows(const Job *job) { return job->pipeline->rejects || job->options.retry; }
+
+bool evaluates_at_once(const Job *job) { return job->options.retry || job->see; }
 
 void check_max_rejects(const Job *job, int64 rejected, const char *place, const char *message) {
     const int64 most = job->pipeline->max_rejects;

@@ -25,6 +25,7 @@ struct Job {
     Oid source;
     Cursor *cursor;
     Checks *checks;                                   // of the plan; NULL: none
+    bool closely;                                     // conditions are evaluated for one row at a time, in this batch
     void (*see)(void *seer, Oid relation, Datum row); // is shown each row that is written, or NULL
     void *seer;
     // of the run; of the plan, good as long as no relation changes; of the batch; of the row, the work's to reset
@@ -49,14 +50,17 @@ public:
     // begin is called when there is a first row; counts are those of the run, to add to.
     virtual void begin(RunCounts *counts) = 0;
     virtual void take(const SourceRow *row) = 0;
-    // reject sets a row aside instead: it is called only where rows that do not fit are.
+    // reject sets a row aside instead, where rows that do not fit are. can_reject tells whether the row is at hand as a whole; else
+    // the batch fails, and is done again so that it is.
+    virtual bool can_reject() { return true; }
     virtual void reject(const SourceRow *, const Refusal *) {}
     virtual void let_go() {} // the rows that were taken go away, where the cursor is steady
     virtual void finish() = 0;
     // again tells whether a batch that failed with this error may be done again, and what to do otherwise then; `last`: it
     // was tried often enough.
     virtual bool again(const ErrorData *error, bool last) = 0;
-    virtual void committed() {} // after a batch that did not fail
+    virtual void committed() {}                     // after a batch that did not fail
+    virtual bool wants_new_plan() { return false; } // for the next batch, though no relation changed
 
     // A work that goes on takes rows of the source only to know what there is to do: they are no batches of it. When they
     // are read to the end, it does step after step, a batch each, until one says that it was the last, or found nothing.
@@ -83,6 +87,10 @@ void take_checked(Job *job, Work *work, const SourceRow *row);
 
 // rejects_rows tells whether rows that do not fit are set aside.
 bool rejects_rows(const Job *job);
+
+// evaluates_at_once tells whether expressions are evaluated for one row at a time from the start: rejects are few, and a preview
+// does no batch again.
+bool evaluates_at_once(const Job *job);
 
 // check_max_rejects ends a run that rejects more rows than the pipeline says; `place` and `message` tell of the last one.
 void check_max_rejects(const Job *job, int64 rejected, const char *place, const char *message);
