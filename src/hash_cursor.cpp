@@ -186,6 +186,7 @@ private:
     bool brings_old_rows(Oid leaf);
     void drop_sweep();
     // passes
+    bool is_out_of_reach() const;
     Way choose_way();
     bool is_compare_due() const;
     bool begin_pass();
@@ -404,8 +405,15 @@ bool HashCursor::is_compare_due() const {
     return GetCurrentTimestamp() - at.compared_at >= pipeline_->recheck * USECS_PER_SEC;
 }
 
+// is_out_of_reach tells whether a first sweep by stamps would not see all there is: rows from another cluster may lie ahead. Read
+// as they lie they are loaded; when transactions have got that far they are known. With 'keep' nothing tells of a row but its stamp.
+bool HashCursor::is_out_of_reach() const {
+    return stamps_ && !pipeline_->keeps_duplicates && !has_seen(&position_.seen) && !has_seen(&position_.target) &&
+           has_future_stamps(stamps_);
+}
+
 Way HashCursor::choose_way() {
-    if (!must_compare_) {
+    if (!must_compare_ && !is_out_of_reach()) {
         if (arrivals_)
             return Way::Arrivals;
         if (stamps_ && (has_seen(&position_.target) || !is_compare_due()))
@@ -471,6 +479,8 @@ void HashCursor::finish_pass() {
     if (!by_statement(way_)) {
         next_.seen = next_.target;
         sweeping_ = false;
+        if (stamps_ && pipeline_->keeps_duplicates)
+            warn_of_future_stamps(stamps_);
         if (has_floor_)
             forget();
     } else {
