@@ -353,6 +353,15 @@ inline bool may_use_schema(Oid schema) {
 #endif
 }
 
+// owns_relation tells whether the current user may do what only the owner of a relation may.
+inline bool owns_relation(Oid relation) {
+#if PG_VERSION_NUM >= 160000
+    return object_ownercheck(RelationRelationId, relation, GetUserId());
+#else
+    return pg_class_ownercheck(relation, GetUserId());
+#endif
+}
+
 // begin_result_rows makes the store into which a function that returns rows puts them, all before it returns.
 inline Tuplestorestate *begin_result_rows(FunctionCallInfo fcinfo, TupleDesc *columns) {
     ReturnSetInfo *result = reinterpret_cast<ReturnSetInfo *>(fcinfo->resultinfo);
