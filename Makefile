@@ -16,7 +16,7 @@ VERSION := $(shell sed -n "s/^default_version *= *'\(.*\)'.*/\1/p" sluice.contro
 
 # The C++ sources, src/NAME.cpp: what others stand on comes first.
 ROOMS := bridge names naming catalog json_text value path mapping mapping_text document content coercion convert format foreign_key \
-	leaf_buffer probe_walk keyed settle replaced writer sequence seen arrival leaves source expression order stamp work_list arrival_index ledger compare \
+	leaf_buffer probe_walk keyed settle replaced writer sequence seen arrival leaves source expression row_expressions order stamp work_list arrival_index ledger compare \
 	shape dictionary coverage infer ddl key key_plan shred_plan shred sample grow cursor sequence_cursor snapshot_cursor hash_cursor \
 	datum_set partitions load_definition track back_off load_plan trigger_cursor \
 	job errand cron pipeline rights chunk reject shred_work \
@@ -39,7 +39,7 @@ SQL_PIECES := catalog format content pipeline arrival infer \
 REGRESS := \
 	shred path types value format content mapping infer target error reject unknown preview writer key foreign_key pipeline \
 	snapshot hash arrival position purge rights owner strangers trusted version run_all schedule_errors comments report \
-	merge merge_rows merge_targets merge_reject deep \
+	merge merge_rows merge_targets merge_reject expression deep \
 	latest merge_patch create_table \
 	signed facts facts_mapping measure dimension retention \
 	load track partitions back_off
