@@ -38,7 +38,7 @@ SQL_PIECES := catalog format content pipeline arrival infer \
 # test/check fails when a file is there that its list does not name.
 REGRESS := \
 	shred path types value format content mapping infer target error reject unknown preview writer key foreign_key pipeline \
-	snapshot hash arrival position purge rights owner strangers trusted version run_all schedule_errors comments report \
+	snapshot hash arrival position purge catalog rights owner strangers trusted version run_all schedule_errors comments report \
 	merge merge_rows merge_targets merge_reject expression deep \
 	latest merge_patch create_table \
 	signed facts facts_mapping measure dimension retention \
