@@ -92,13 +92,14 @@ Turn **order_turns(const Turns *turns) {
     return walk.order;
 }
 
-// lock_order keeps others from changing `after` meanwhile.
-static void lock_order() {
+void lock_order() {
     const LOCKTAG tag = pipeline_lock_tag(0); // of no pipeline
     (void)LockAcquire(&tag, ExclusiveLock, false, false);
 }
 
 void check_after(const char *name, List *after) {
+    if (after == NIL)
+        return;
     lock_order();
     ListCell *cell;
     foreach (cell, after) {

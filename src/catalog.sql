@@ -31,6 +31,7 @@ CREATE TABLE sluice.pipeline (
     failures      int NOT NULL DEFAULT 0,
     failed_at     timestamptz,
     after         text[] NOT NULL DEFAULT '{}',
+    checks        text[] NOT NULL DEFAULT '{}',
     created_at    timestamptz NOT NULL DEFAULT now(),
     time_zone     text NOT NULL,
     date_style    text NOT NULL,
@@ -64,6 +65,7 @@ COMMENT ON COLUMN sluice.pipeline.max_failures IS 'after how many failed runs in
 COMMENT ON COLUMN sluice.pipeline.failures IS 'failed runs since the last that succeeded';
 COMMENT ON COLUMN sluice.pipeline.failed_at IS 'when the last of these failed';
 COMMENT ON COLUMN sluice.pipeline.after IS 'pipelines that run before it in sluice.run_all';
+COMMENT ON COLUMN sluice.pipeline.checks IS 'conditions over the source row and queries of one boolean: a false one stops the batch';
 COMMENT ON COLUMN sluice.pipeline.created_at IS 'when the pipeline was created';
 COMMENT ON COLUMN sluice.pipeline.time_zone IS 'TimeZone of its creation, in force in every run';
 COMMENT ON COLUMN sluice.pipeline.date_style IS 'DateStyle of its creation, in force in every run';

@@ -1,6 +1,7 @@
 // See pipeline.hpp.
 #include "pipeline.hpp"
 
+#include "after.hpp"
 #include "catalog.hpp"
 #include "cron.hpp"
 #include "ledger.hpp"
@@ -79,8 +80,8 @@ static Pipeline *load_pipeline(CatalogStatement *statement, const char *conditio
                  "p.date_style, p.interval_style, "
                  "p.search_path, p.cursor, p.lookback, (p.duplicates = 'keep')::int::bigint, "
                  "extract(epoch FROM p.recheck)::bigint, p.\"unknown\", (p.on_error = 'reject')::int::bigint, "
-                 "p.max_rejects, p.content_columns, p.slots, p.max_failures::bigint, p.failures::bigint FROM "
-                 "sluice.pipeline p WHERE %s",
+                 "p.max_rejects, p.content_columns, p.slots, p.max_failures::bigint, p.failures::bigint, "
+                 "p.checks FROM sluice.pipeline p WHERE %s",
                  condition),
         parameters);
     bool is_null;
@@ -121,20 +122,26 @@ static Pipeline *load_pipeline(CatalogStatement *statement, const char *conditio
     pipeline->slots = result_names(0, 25);
     pipeline->max_failures = result_int(0, 26, &is_null);
     pipeline->failures = result_int(0, 27, &is_null);
+    pipeline->checks = result_names(0, 28);
     free_result();
     return pipeline;
 }
 
-Pipeline *find_pipeline(const char *name) {
+Pipeline *find_own_pipeline(const char *name) {
     Parameters parameters{};
     add_text(&parameters, name);
     static CatalogStatement by_name;
     Pipeline *pipeline = load_pipeline(&by_name, "p.name = $1", &parameters);
-    if (!pipeline)
-        unknown_pipeline(name);
-    if (!owns_or_is_member(pipeline->owner))
+    if (pipeline && !owns_or_is_member(pipeline->owner))
         ereport(ERROR,
                 (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE), errmsg("must be owner of pipeline \"%s\"", pipeline->name)));
+    return pipeline;
+}
+
+Pipeline *find_pipeline(const char *name) {
+    Pipeline *pipeline = find_own_pipeline(name);
+    if (!pipeline)
+        unknown_pipeline(name);
     return pipeline;
 }
 
@@ -189,7 +196,7 @@ void refresh_source(const Pipeline *pipeline, Oid source) {
 
 // ---- creating
 
-static const char *kept_search_path() {
+const char *kept_search_path() {
     const char *path = GetConfigOption("search_path", false, false);
     return strstr(path, "pg_temp") ? path : psprintf("%s%spg_temp", path, *path ? ", " : "");
 }
@@ -261,17 +268,18 @@ static int64 insert_definition(const NewPipeline *pipeline) {
         add_null(&parameters, INTERVALOID);
     add_text(&parameters, pipeline->unknown);
     add_text(&parameters, pipeline->on_error);
-    if (pipeline->max_rejects >= 0)
-        add_int(&parameters, pipeline->max_rejects);
-    else
-        add_null(&parameters, INT8OID);
+    add_count(&parameters, pipeline->max_rejects);
     add_names(&parameters, pipeline->content_columns);
+    add_count(&parameters, pipeline->max_failures);
+    add_names(&parameters, pipeline->after);
+    add_names(&parameters, pipeline->checks);
     catalog_execute("INSERT INTO sluice.pipeline (name, kind, source_schema, source_name, source_oid, home, document, "
                     "mapping, order_by, batch_size, time_zone, date_style, interval_style, search_path, cursor, "
-                    "lookback, duplicates, recheck, \"unknown\", on_error, max_rejects, content_columns) "
+                    "lookback, duplicates, recheck, \"unknown\", on_error, max_rejects, content_columns, max_failures, "
+                    "after, checks) "
                     "VALUES ($1, $2, $3, $4, $5, $6, $7, $8::json, $9, $10::int, $11, $12, $13, $14, $15, $16, "
-                    "coalesce($17, 'skip'), $18, coalesce($19, 'ignore'), coalesce($20, 'stop'), $21, $22) RETURNING "
-                    "pipeline_id::bigint",
+                    "coalesce($17, 'skip'), $18, coalesce($19, 'ignore'), coalesce($20, 'stop'), $21, $22, "
+                    "coalesce($23::int, 5), coalesce($24, '{}'), coalesce($25, '{}')) RETURNING pipeline_id::bigint",
                     &parameters);
     bool is_null;
     const int64 id = result_int(0, 1, &is_null);
@@ -281,6 +289,7 @@ static int64 insert_definition(const NewPipeline *pipeline) {
 
 int32 insert_pipeline(const NewPipeline *pipeline) {
     check_pipeline_name(pipeline->name);
+    check_after(pipeline->name, pipeline->after);
     const Oid owner = GetUserId();
     const int32 id = insert_definition(pipeline);
     create_anchor(id, pipeline->name, owner);

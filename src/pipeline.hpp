@@ -29,12 +29,16 @@ struct Pipeline {
     bool paused;
     int max_failures; // in a row, then it is paused; 0: never
     int failures;     // in a row, so far
+    List *checks;     // conditions and queries, as they were written
     const char *time_zone, *date_style, *interval_style, *search_path;
 };
 
 // find_pipeline loads a pipeline (inside an SPI connection), in CurrentMemoryContext. It raises 42704 with the nearest name
 // when there is none and 42501 when the current user is not its owner or a member of the owning role.
 Pipeline *find_pipeline(const char *name);
+
+// find_own_pipeline does so for a name that need not be there: NULL.
+Pipeline *find_own_pipeline(const char *name);
 
 // find_visible_pipeline loads a pipeline by its identity; NULL when there is none that the current user may see.
 Pipeline *find_visible_pipeline(int32 id);
@@ -70,7 +74,12 @@ struct NewPipeline {
     const char *unknown;  // NULL: ignore
     const char *on_error; // NULL: stop
     int64 max_rejects;    // -1: no limit
+    int max_failures;     // -1: as it is unless said otherwise
+    List *after;          // names
+    List *checks;
 };
+
+const char *kept_search_path(); // what of the session's search_path holds in every run
 
 // insert_pipeline writes a definition, owned by the current user; its kind and its cursor add what is theirs.
 int32 insert_pipeline(const NewPipeline *pipeline);
