@@ -38,6 +38,7 @@ SELECT pipeline, state FROM sluice.status ORDER BY pipeline;
 CREATE FUNCTION argument(function text, name text, type oid, pipeline text) RETURNS text LANGUAGE sql AS $$
     SELECT CASE
         WHEN name = 'name' THEN quote_literal(pipeline)
+        WHEN name = 'definitions' THEN quote_literal(sluice.definition(pipeline))
         WHEN name = 'pipeline_id' THEN (SELECT pipeline_id::text FROM sluice.pipeline p WHERE p.name = pipeline)
         WHEN name = 'cron' THEN quote_literal('* * * * *')
         WHEN name IN ('source', 'facts') AND type = 'regclass'::regtype THEN 'house.source'::regclass::oid || '::regclass'
@@ -104,6 +105,8 @@ WHERE first = 'name' AND function <> 'create_table';
 SELECT function, p.name, o, call_of(c, p.name)
 FROM callable c, pipeline p, outcome('regress_sluice_stranger', call_of(c, p.name)) o
 WHERE first = 'name' AND function <> 'create_table' AND o <> '42501' ORDER BY 1, 2;
+SELECT function, count(*) FILTER (WHERE o <> '42501') AS not_refused
+FROM callable c, pipeline p, outcome('regress_sluice_stranger', call_of(c, p.name)) o WHERE first = 'definitions' GROUP BY 1;
 -- a name that nobody has: as if it were not there
 SELECT function, o FROM callable c, outcome('regress_sluice_stranger', call_of(c, 'shre')) o
 WHERE first = 'name' AND function NOT LIKE 'create_%' AND o <> '42704' ORDER BY 1;
@@ -116,7 +119,7 @@ FROM callable c, pipeline p, outcome('regress_sluice_stranger', call_of(c, p.nam
 WHERE internal GROUP BY 1 ORDER BY 1;
 -- all that is left: it has nothing to do with anybody's pipelines
 SELECT string_agg(DISTINCT function, ' ' ORDER BY function) AS others FROM callable
-WHERE NOT internal AND NOT immutable AND first NOT IN ('name', 'source', 'target') AND function NOT LIKE 'report_%';
+WHERE NOT internal AND NOT immutable AND first NOT IN ('name', 'definitions', 'source', 'target') AND function NOT LIKE 'report_%';
 SET ROLE regress_sluice_stranger;
 CALL sluice.run_all();
 SELECT sluice.report() ~ 'shred|house' AS shown;
@@ -142,7 +145,7 @@ SELECT proname FROM pg_proc WHERE pronamespace = 'sluice'::regnamespace AND pros
 
 SELECT who, function, p.name, o
 FROM unnest('{regress_sluice_owner,regress_sluice_member}'::text[]) who, callable c, pipeline p, outcome(who, call_of(c, p.name)) o
-WHERE (first = 'name' AND function NOT LIKE 'create_%' OR internal) AND o IN ('42501', '42704') ORDER BY 1, 2, 3;
+WHERE (first IN ('name', 'definitions') AND function NOT LIKE 'create_%' OR internal) AND o IN ('42501', '42704') ORDER BY 1, 2, 3;
 
 -- ---- None of all these calls left anything behind
 
