@@ -49,6 +49,9 @@ CREATE SEQUENCE source_view;
 CREATE TABLE rows (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, doc jsonb DEFAULT '{"a": 1}', day date, amount int, status text, at timestamptz DEFAULT '2024-01-01');
 CREATE VIEW source AS SELECT id, doc, day, tell('source_view', amount) AS amount, status, at FROM rows;
 
+CREATE SEQUENCE condition;
+CREATE SEQUENCE condition_query;
+
 -- shred
 CREATE SEQUENCE shred_order;
 CREATE SEQUENCE shred_policy;
@@ -57,7 +60,7 @@ CALL watch('shredded');
 CREATE TABLE policed (id bigint);
 ALTER TABLE policed ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CREATE POLICY policed ON policed USING (true) WITH CHECK (tell('shred_policy', id) > 0);
-SELECT sluice.create_shred('shred', 'source', 'doc', cursor => 'hash', order_by => 'tell(''shred_order'', id)', duplicates => 'keep', mapping => '
+SELECT sluice.create_shred('shred', 'source', 'doc', cursor => 'hash', order_by => 'tell(''shred_order'', id)', duplicates => 'keep', checks => ARRAY['tell(''condition'', true)', 'SELECT tell(''condition_query'', count(*) > 0) FROM rows'], mapping => '
     {"shredded": {"columns": {"id": "#source.id", "name": "#source.amount", "run": "#run"}}, "policed": {"columns": {"id": "#source.id"}}}');
 
 -- merge
@@ -65,7 +68,7 @@ CREATE SEQUENCE merge_newest;
 CREATE SEQUENCE merge_delete;
 CREATE TABLE merged (id bigint PRIMARY KEY, day date, amount int);
 CALL watch('merged');
-SELECT sluice.create_merge('merge', 'rows', 'merged', '{id}', 'tell(''merge_newest'', at)', columns => '{day,amount}', delete_when => 'tell(''merge_delete'', status) = ''gone''');
+SELECT sluice.create_merge('merge', 'rows', 'merged', '{id}', 'tell(''merge_newest'', at)', columns => '{day,amount}', delete_when => 'tell(''merge_delete'', status) = ''gone''', checks => ARRAY['tell(''condition'', true)', 'SELECT tell(''condition_query'', count(*) > 0) FROM rows']);
 
 -- facts
 CREATE SEQUENCE facts_grain;
@@ -79,7 +82,7 @@ CREATE TABLE fact (day date, customer int, amount int, UNIQUE (day, customer));
 CREATE TABLE dimension (customer int PRIMARY KEY, status text);
 CALL watch('fact');
 CALL watch('dimension');
-SELECT sluice.create_facts('facts', 'rows', 'fact', newest_by => 'tell(''facts_newest'', at)', mapping => '{
+SELECT sluice.create_facts('facts', 'rows', 'fact', newest_by => 'tell(''facts_newest'', at)', checks => ARRAY['tell(''condition'', true)', 'SELECT tell(''condition_query'', count(*) > 0) FROM rows'], mapping => '{
     "grain": {"day": "tell(''facts_grain'', day)", "customer": "1"}, "measures": {"amount": "tell(''facts_measure'', amount)"},
     "sign": {"by": "tell(''facts_sign'', status)", "negative": ["refunded"]},
     "dimensions": [{"table": "dimension", "key": {"customer": "tell(''facts_key'', 1)"}, "columns": {"status": "tell(''facts_column'', status)"}}]}');
@@ -92,7 +95,7 @@ CREATE SEQUENCE load_query;
 CREATE SEQUENCE load_list;
 CREATE TABLE loaded (day date, amount bigint);
 CALL watch('loaded');
-SELECT sluice.create_load('load', 'rows', 'tell(''load_partition'', day)', 'loaded', 'day', track => 'trigger', deletes => 'reload',
+SELECT sluice.create_load('load', 'rows', 'tell(''load_partition'', day)', 'loaded', 'day', track => 'trigger', deletes => 'reload', checks => ARRAY['SELECT tell(''condition_query'', count(*) > 0) FROM rows'],
     query => 'SELECT day, sum(tell(''load_query'', amount)) AS amount FROM rows WHERE day = $1 GROUP BY day');
 CREATE TABLE listed (day date, amount bigint);
 SELECT sluice.create_load('list', 'rows', 'day', 'listed', 'day', partition_list => 'SELECT DISTINCT tell(''load_list'', day) FROM rows',
