@@ -11,10 +11,9 @@ static const char *installed_version() {
     SysScanDesc scan = systable_beginscan(catalog, ExtensionNameIndexId, true, NULL, 1, &key);
     const HeapTuple tuple = systable_getnext(scan);
     bool is_null = true;
-    const Datum version =
-        HeapTupleIsValid(tuple)
-            ? heap_getattr(tuple, Anum_pg_extension_extversion, RelationGetDescr(catalog), &is_null)
-            : 0;
+    const Datum version = HeapTupleIsValid(tuple)
+                              ? heap_getattr(tuple, Anum_pg_extension_extversion, RelationGetDescr(catalog), &is_null)
+                              : 0;
     const char *installed = is_null ? NULL : TextDatumGetCString(version);
     systable_endscan(scan);
     table_close(catalog, AccessShareLock);
