@@ -25,7 +25,7 @@ ROOMS := bridge names naming catalog json_text value path mapping mapping_text d
 	signed tally stage calendar facts_mapping newest facts_plan dimension references facts_row facts_write facts_definition \
 	retention retention_table facts_work create_facts create_retention \
 	load_work create_load late rewind_load \
-	work create create_shred after alter argument definition grown apply preview position purge rewind add_arrival infer_entry outcome run run_all schedule entry module
+	work targets rebuild_load rebuild create create_shred after alter argument definition grown apply preview position purge rewind add_arrival infer_entry outcome run run_all schedule entry module
 
 # The pieces of the install script, src/NAME.sql, in the order in which they run.
 SQL_PIECES := catalog format content pipeline arrival infer \
@@ -39,14 +39,14 @@ SQL_PIECES := catalog format content pipeline arrival infer \
 # test/check fails when a file is there that its list does not name.
 REGRESS := \
 	shred path types value format content mapping infer target error reject unknown preview writer key foreign_key pipeline \
-	snapshot hash arrival position purge catalog rights owner strangers trusted version run_all schedule_errors comments report \
+	snapshot hash arrival position purge rebuild objects catalog rights owner strangers trusted version run_all schedule_errors comments report \
 	merge merge_rows merge_targets merge_reject expression deep \
 	latest merge_patch create_table checks \
 	signed facts facts_mapping measure dimension retention \
 	load track partitions back_off \
 	definition
 
-ISOLATION := after definition facts foreign_key key merge notify load run sequence sequence_orders sequence_partition sequence_prepared snapshot hash hash_arrival hash_stamp watch
+ISOLATION := after definition facts foreign_key key merge notify load rebuild run sequence sequence_orders sequence_partition sequence_prepared snapshot hash hash_arrival hash_stamp watch
 
 REGRESS_OPTS := --inputdir=. --load-extension=sluice
 ISOLATION_OPTS := --inputdir=test/isolation --load-extension=sluice

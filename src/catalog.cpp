@@ -279,4 +279,19 @@ void free_result() {
     SPI_tuptable = NULL;
 }
 
+void give_table(Oid table, Oid owner) {
+    HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(table));
+    if (!HeapTupleIsValid(tuple))
+        return;
+    const Oid now = reinterpret_cast<Form_pg_class>(GETSTRUCT(tuple))->relowner;
+    ReleaseSysCache(tuple);
+    const Parameters none{};
+    if (now != owner)
+        catalog_execute(
+            psprintf("ALTER TABLE %s OWNER TO %s",
+                     quote_qualified_identifier(get_namespace_name(get_rel_namespace(table)), get_rel_name(table)),
+                     quote_identifier(GetUserNameFromId(owner, false))),
+            &none);
+}
+
 } // namespace sluice

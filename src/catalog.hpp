@@ -65,6 +65,9 @@ struct CatalogStatement {
 };
 uint64 catalog_prepared(CatalogStatement *prepared, const char *statement, const Parameters *parameters);
 
+// give_table gives a table beside the catalog (a ledger, the states of a merge) to the owner of its pipeline, if it is not his.
+void give_table(Oid table, Oid owner);
+
 // Values of the row `row` of the last result.
 int64 result_int(uint64 row, int column, bool *is_null);
 char *result_text(uint64 row, int column);      // by the type's output function; NULL for null

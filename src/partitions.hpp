@@ -26,6 +26,8 @@ struct PartitionState {
     int64 version;
     bool wanted; // changed since it was loaded, and settled
     Datum value;
+    bool loaded; // ever
+    int64 rows;  // that its last load wrote
 };
 
 // read_states reads the partitions that are wanted, or all, in ascending order. `settle`: NULL, or for how long no change
@@ -35,6 +37,8 @@ PartitionState *read_states(int32 pipeline, Order *order, const Interval *settle
 // mark_loaded: `deleted` rows were in the way.
 void mark_loaded(const PartitionState *state, int64 run, int64 rows, int64 deleted);
 void mark_failed(const PartitionState *state, const char *error);
+
+void mark_unloaded(int32 pipeline); // all of them, as far as what they hold goes
 
 // last_success is when a partition was loaded last; before the first, when the pipeline was created.
 TimestampTz last_success(int32 pipeline);

@@ -178,6 +178,30 @@ Oid pipeline_source(const Pipeline *pipeline) {
     pg_unreachable();
 }
 
+// what_to_change says what of a definition may be changed.
+static const char *what_to_change(const Pipeline *pipeline) {
+    if (strcmp(pipeline->kind, "shred") == 0)
+        return "change the mapping with sluice.alter_pipeline";
+    if (strcmp(pipeline->kind, "load") == 0)
+        return "change the query with sluice.alter_pipeline, or drop the pipeline and create it again";
+    return "drop the pipeline, empty its targets and create it again";
+}
+
+void explain_rights(const Pipeline *pipeline, ErrorData *error) {
+    if (!error->hint && error->sqlerrcode == ERRCODE_INSUFFICIENT_PRIVILEGE)
+        error->hint = psprintf("Pipeline \"%s\" works with the rights of its owner, role %s.", pipeline->name,
+                               quote_identifier(GetUserNameFromId(pipeline->owner, false)));
+}
+
+void explain_change(const Pipeline *pipeline, ErrorData *error) {
+    explain_rights(pipeline, error);
+    if (error->hint || (ERRCODE_TO_CATEGORY(error->sqlerrcode) != ERRCODE_SYNTAX_ERROR_OR_ACCESS_RULE_VIOLATION &&
+                        error->sqlerrcode != ERRCODE_INVALID_PARAMETER_VALUE))
+        return;
+    error->hint = psprintf("It was otherwise when pipeline \"%s\" was made. Undo that, or %s.", pipeline->name,
+                           what_to_change(pipeline));
+}
+
 void refresh_source(const Pipeline *pipeline, Oid source) {
     const RelationReference now = reference_to(source);
     if (now.oid == pipeline->source.oid && strcmp(now.home, pipeline->source.home) == 0 &&

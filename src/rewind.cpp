@@ -157,10 +157,10 @@ static void mark_undone(const Pipeline *pipeline, const Undo *undo) {
 static void rewind(const Pipeline *pipeline, int64 to_run) {
     if (strcmp(pipeline->kind, "merge") == 0)
         refuse(pipeline, to_run, "What a row was before others were merged into it is not kept.",
-               "To merge everything anew empty the target, drop the pipeline and create it again.");
+               "CALL sluice.rebuild merges everything anew.");
     if (strcmp(pipeline->kind, "facts") == 0)
         refuse(pipeline, to_run, "What a fact was before others were added to it is not kept.",
-               "To add everything anew empty the targets, drop the pipeline and create it again.");
+               "CALL sluice.rebuild adds everything anew.");
     const Undo undo = plan_undo(pipeline, to_run);
     if (undo.source_rows == 0 && undo.retried == 0) {
         ereport(NOTICE, (errmsg("pipeline \"%s\" has loaded nothing after that run", pipeline->name)));
@@ -201,9 +201,9 @@ Datum sluice_rewind(PG_FUNCTION_ARGS) {
     const Pipeline *pipeline = find_pipeline(name);
     require_idle(pipeline);
     if (strcmp(pipeline->kind, "load") == 0)
-        rewind_load(pipeline, PG_GETARG_INT64(1));
+        as_defined(pipeline, [&] { rewind_load(pipeline, PG_GETARG_INT64(1)); });
     else
-        rewind(pipeline, PG_GETARG_INT64(1));
+        as_defined(pipeline, [&] { rewind(pipeline, PG_GETARG_INT64(1)); });
     SPI_finish();
     PG_RETURN_VOID();
 }

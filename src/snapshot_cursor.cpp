@@ -52,6 +52,7 @@ public:
     const char *show() override;
     void seek(Relation source, Jsonb *position) override;
     void rewind(Relation source, Jsonb *position, int64 to_run, int64 rows) override;
+    void restart(Relation source, int64 rows) override { rewind(source, NULL, 0, rows); }
 
 private:
     void refuse_moved(Oid source) const;
@@ -91,8 +92,8 @@ void SnapshotCursor::check(Relation source) {
                     relation_name(leaf)),
              errdetail("Its stamps do not tell which rows pipeline \"%s\" has read.", pipeline->name),
              errhint("If all rows that are there were loaded, run SELECT sluice.seek(%s, jsonb_build_object('seen', "
-                     "pg_current_snapshot()::text)); else empty the targets, drop the pipeline and create it again.",
-                     name)));
+                     "pg_current_snapshot()::text)); else CALL sluice.rebuild(%s, discard => true).",
+                     name, name)));
     pg_unreachable();
 }
 
