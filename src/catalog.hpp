@@ -6,6 +6,12 @@
 
 namespace sluice {
 
+// require_same_version refuses to work when the library is not of the version that the extension has in this database: between its
+// installation and ALTER EXTENSION sluice UPDATE the tables, and the arguments of functions, are others. Entering the catalog does it;
+// so do functions that look at their arguments before.
+void require_same_version();
+bool is_same_version();
+
 struct CatalogScope {
     Oid user;
     int security;

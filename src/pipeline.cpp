@@ -19,6 +19,7 @@ void argument_error(const char *argument, const char *what, const char *hint) {
 }
 
 const char *name_argument(FunctionCallInfo fcinfo) {
+    require_same_version();
     if (PG_ARGISNULL(0))
         argument_error("name", "must not be null", NULL);
     return text_to_cstring(PG_GETARG_TEXT_PP(0));
@@ -41,6 +42,8 @@ Oid pipeline_owner(int32 pipeline) {
 static void create_anchor(int32 pipeline, const char *name, Oid owner) {
     const Parameters none{};
     catalog_execute(psprintf("CREATE TYPE sluice.%s AS ()", anchor_name(pipeline)), &none);
+    // nobody else is to use it: what depends on it would be in the way of a drop
+    catalog_execute(psprintf("REVOKE ALL ON TYPE sluice.%s FROM PUBLIC", anchor_name(pipeline)), &none);
     catalog_execute(psprintf("COMMENT ON TYPE sluice.%s IS %s", anchor_name(pipeline),
                              quote_literal_cstr(psprintf("pipeline %s: who owns this type owns the pipeline", name))),
                     &none);

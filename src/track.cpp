@@ -547,13 +547,26 @@ static bool changed_nothing(const TriggerData *data) {
     return !TRIGGER_FIRED_BY_TRUNCATE(data->tg_event) && is_empty(data->tg_oldtable) && is_empty(data->tg_newtable);
 }
 
+// track_everything is for the time between the installation of another version and ALTER EXTENSION sluice UPDATE: the tables of the
+// catalog may be others, and writers must go on.
+static void track_everything(int32 pipeline) {
+    const Oid table = find_track(pipeline);
+    if (OidIsValid(table))
+        write_entries(table, NIL, true);
+}
+
 static void track(const TriggerData *data) {
     if (data->tg_trigger->tgnargs != 1 || TRIGGER_FIRED_FOR_ROW(data->tg_event))
         ereport(ERROR, (errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
                         errmsg("sluice.track is a trigger of sluice.create_load's making")));
     if (changed_nothing(data))
         return;
-    const Tracked *tracked = find_tracked(pg_strtoint32(data->tg_trigger->tgargs[0]));
+    const int32 pipeline = pg_strtoint32(data->tg_trigger->tgargs[0]);
+    if (!is_same_version()) {
+        track_everything(pipeline);
+        return;
+    }
+    const Tracked *tracked = find_tracked(pipeline);
     if (!tracked)
         return;
     List *partitions = NIL;
