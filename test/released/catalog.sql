@@ -49,7 +49,10 @@ WITH member AS (
     UNION ALL
     SELECT concat_ws(' ', r.name, 'column', quote_ident(a.attname), format_type(a.atttypid, a.atttypmod), CASE WHEN a.attnotnull THEN 'not null' END,
                      'identity', a.attidentity, 'generated', a.attgenerated, 'default', pg_get_expr(d.adbin, d.adrelid), 'collation', nullif(a.attcollation, 0)::regcollation,
-                     'storage', a.attstorage, a.attcompression, a.attoptions, 'rights', a.attacl, CASE WHEN r.relkind <> 'r' THEN 'place ' || a.attnum END)
+                     'storage', a.attstorage, a.attcompression,
+                     -- some servers note a number of their own there
+                     (SELECT array_agg(o ORDER BY o) FROM unnest(a.attoptions) o WHERE o NOT LIKE 'pg\_attver=%'),
+                     'rights', a.attacl, CASE WHEN r.relkind <> 'r' THEN 'place ' || a.attnum END)
     FROM relation r JOIN pg_attribute a ON a.attrelid = r.oid AND a.attnum > 0 AND NOT a.attisdropped
     LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
     UNION ALL
