@@ -32,6 +32,7 @@ public:
     explicit FactsWork(Job *job) : job_(job) {}
 
     SourceColumns plan(Relation source) override;
+    List *targets() override;
     void lock() override;
     int64 batch_size() override { return 0; }
     bool is_full() override;
@@ -114,6 +115,20 @@ SourceColumns FactsWork::plan(Relation source) {
     plan_ = plan;
     return row_columns(pipeline->content_columns ? content_sql(NULL, pipeline->content_columns) : NULL, plan->inputs,
                        plan->input_count);
+}
+
+// targets: retentions are no targets of their own, they are computed from the facts.
+List *FactsWork::targets() {
+    List *tables = list_make1_oid(plan_->relation);
+    if (OidIsValid(target_->newest))
+        tables = lappend_oid(tables, target_->newest);
+    for (int i = 0; i < plan_->dimension_count; i++) {
+        const Dimension *dimension = &plan_->dimensions[i];
+        tables = list_append_unique_oid(tables, dimension->relation);
+        if (dimension->newest)
+            tables = lappend_oid(tables, find_newest(newest_name(job_->pipeline->id, dimension->number)));
+    }
+    return tables;
 }
 
 // lock takes the facts before the dimensions that they refer to: the order of ALTER TABLE ... ADD FOREIGN KEY.

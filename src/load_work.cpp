@@ -11,6 +11,7 @@
 #include "content.hpp"
 #include "datum_set.hpp"
 #include "load_definition.hpp"
+#include "lineage.hpp"
 #include "load_plan.hpp"
 #include "names.hpp"
 #include "partitions.hpp"
@@ -22,6 +23,7 @@ public:
     explicit LoadWork(Job *job) : job_(job), load_(read_load(job->pipeline->id)) {}
 
     SourceColumns plan(Relation source) override;
+    List *targets() override { return list_make1_oid(plan_->target); }
     void lock() override { LockRelationOid(plan_->target, RowExclusiveLock); }
     int64 batch_size() override { return 100000; }
     void begin(RunCounts *) override;
@@ -242,6 +244,7 @@ void LoadWork::load_partition(const PartitionState *state, RunCounts *counts) {
     (void)LockAcquire(&lock, ExclusiveLock, false, false);
     ErrorContextCallback context{error_context_stack, partition_context, const_cast<PartitionState *>(state)};
     error_context_stack = &context;
+    place_all(psprintf("partition %s", state->partition));
     const int64 deleted = plan_->remove ? execute(plan_->remove, state->value, SPI_OK_DELETE) : 0;
     const int64 rows = execute(plan_->insert, state->value, SPI_OK_INSERT);
     error_context_stack = context.previous;

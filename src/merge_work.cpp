@@ -32,6 +32,7 @@ public:
     explicit MergeWork(Job *job) : job_(job), careful_(job->options.retry) {}
 
     SourceColumns plan(Relation source) override;
+    List *targets() override { return list_make2_oid(plan_->relation, states_->relation); }
     void lock() override;
     int64 batch_size() override { return careful_ ? careful_batch_size : 0; }
     bool is_full() override { return fold_size(fold_) > memory_limit(); }

@@ -60,6 +60,7 @@ void _PG_init(void) {
     EmitWarningsOnPlaceholders("sluice");
 #endif
     sluice::watch_relation_changes();
+    sluice::watch_lineage();
 }
 
 } // extern "C"

@@ -29,6 +29,7 @@ struct Pipeline {
     bool paused;
     int max_failures; // in a row, then it is paused; 0: never
     int failures;     // in a row, so far
+    bool lineage;     // it is kept which run wrote each row
     const char *time_zone, *date_style, *interval_style, *search_path;
 };
 
@@ -70,6 +71,7 @@ struct NewPipeline {
     const char *unknown;  // NULL: ignore
     const char *on_error; // NULL: stop
     int64 max_rejects;    // -1: no limit
+    bool lineage;         // see switch_lineage
 };
 
 // insert_pipeline writes a definition, owned by the current user; its kind and its cursor add what is theirs.

@@ -19,6 +19,8 @@
 
 #include "catalog.hpp"
 #include "cursor.hpp"
+#include "lineage.hpp"
+#include "lineage_tables.hpp"
 #include "outcome.hpp"
 #include "pipeline.hpp"
 #include "reject.hpp"
@@ -47,6 +49,7 @@ struct Run : Job {
     int64 taken;    // rows of the source, by this batch
     int64 expected; // source rows that the run is about to load, for its progress
     TimestampTz shown_at;
+    LineageScope lineage;
 };
 
 // ---- planning
@@ -67,6 +70,8 @@ static void make_plan(Run *run) {
     run->cursor->check(source);
     const SourceColumns columns = run->work->plan(source);
     run->cursor->prepare(source, &columns);
+    if (run->pipeline->lineage)
+        keep_lineage(run->pipeline, run->work->targets());
     relation_close(source, NoLock);
     run->planned_well = true;
     MemoryContextSwitchTo(before);
@@ -222,6 +227,7 @@ static void record_run(Run *run, const char *status, const char *error) {
     add_int(&parameters, run->counts.deleted);
     add_int(&parameters, run->counts.rejected);
     add_int(&parameters, run->counts.retried);
+    add_value(&parameters, BOOLOID, BoolGetDatum(run->pipeline->lineage));
     if (!run->recorded) {
         catalog_execute("UPDATE sluice.run_log SET status = 'failed', finished_at = pg_catalog.now(), "
                         "error = 'the session ended before the run did; what its batches committed is kept' "
@@ -229,9 +235,9 @@ static void record_run(Run *run, const char *status, const char *error) {
                         &parameters);
         catalog_execute("INSERT INTO sluice.run_log (run_id, pipeline_id, status, started_at, finished_at, batches, "
                         "source_rows, inserted, nulled, error, duplicates, too_late, \"position\", updated, deleted, "
-                        "rejected, retried, rows_total) VALUES ($1, $2::int, $3, $4, $5, $6, $7, $8, $9, $10, $11, "
+                        "rejected, retried, lineage, rows_total) VALUES ($1, $2::int, $3, $4, $5, $6, $7, $8, $9, $10, $11, "
                         "$12, $13::jsonb, $14, "
-                        "$15, $16, $17, " ROWS_TOTAL ")",
+                        "$15, $16, $17, $18, " ROWS_TOTAL ")",
                         &parameters);
         prune_history(run);
         return;
@@ -241,7 +247,7 @@ static void record_run(Run *run, const char *status, const char *error) {
                      "UPDATE sluice.run_log SET status = $3, started_at = $4, finished_at = $5, batches = $6, "
                      "source_rows = $7, inserted = $8, "
                      "nulled = $9, error = $10, duplicates = $11, too_late = $12, \"position\" = $13::jsonb, "
-                     "updated = $14, deleted = $15, rejected = $16, retried = $17, rows_total = " ROWS_TOTAL " "
+                     "updated = $14, deleted = $15, rejected = $16, retried = $17, lineage = $18, rows_total = " ROWS_TOTAL " "
                      "WHERE run_id = $1 AND pipeline_id = $2::int",
                      &parameters);
 }
@@ -301,6 +307,7 @@ static BatchEnd work_batch(Run *run) {
     RunCounts counts = run->counts;
     BatchEnd end = steps ? run->work->step(&counts) : read_batch(run, &counts);
     leave_owner(&owner);
+    flush_lineage();
     if (first)
         refresh_source(run->pipeline, run->source);
     if (!steps) {
@@ -321,6 +328,7 @@ static BatchEnd work_batch(Run *run) {
 }
 
 static void start_batch(Run *run) {
+    start_lineage_batch();
     MemoryContextReset(run->batch);
     MemoryContextReset(run->row);
     MemoryContextSwitchTo(run->batch);
@@ -542,17 +550,24 @@ static void release_lock(const Run *run) {
 
 static void run_locked(Run *run) {
     in_flight[in_flight_count++] = run->pipeline->id;
+    run->lineage.pipeline = run->pipeline->id;
+    run->lineage.notes = run->pipeline->lineage;
+    run->lineage.run_id = &run->run_id;
+    run->lineage.batches = &run->counts.batches;
+    enter_lineage(&run->lineage);
     PG_TRY();
     { run_batches(run); }
     PG_CATCH();
     {
         in_flight_count--;
+        leave_lineage(&run->lineage);
         run->cursor->end();
         release_lock(run);
         PG_RE_THROW();
     }
     PG_END_TRY();
     in_flight_count--;
+    leave_lineage(&run->lineage);
     run->cursor->end();
     release_lock(run);
 }
