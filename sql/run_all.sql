@@ -194,10 +194,35 @@ CALL sluice.run_all();
 RESET ROLE;
 UPDATE sluice.pipeline SET failures = 0 WHERE name = 'a';
 
+-- ---- What is said when a pipeline is created
+
+CREATE TABLE rows (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, k int, day date, at date);
+CREATE TABLE facts (k int UNIQUE, n int);
+CREATE TABLE copies (k int, day date);
+SELECT sluice.create_shred('s', source => 'stage', document => 'doc', mapping => '{"loaded": {"columns": {"name": "$.name"}}}', max_failures => 0, after => '{a,c}');
+SELECT sluice.create_merge('m', source => 'rows', target => 'merged', key => '{k}', newest_by => 'at', max_failures => 1, after => '{s}');
+SELECT sluice.create_facts('f', source => 'rows', target => 'facts', mapping => '{"grain": {"k": "k"}, "measures": {"n": {"count": "all"}}}', max_failures => 2, after => '{m,s}');
+SELECT sluice.create_load('l', source => 'rows', partition => 'day', target => 'copies', target_partition => 'day', query => 'SELECT k, day FROM rows WHERE day = $1', max_failures => 3, after => '{f}');
+SELECT name, max_failures, after FROM sluice.pipeline WHERE name IN ('a', 's', 'm', 'f', 'l') ORDER BY name;
+INSERT INTO rows (k, day, at) VALUES (1, '2024-05-01', '2024-05-01');
+CALL sluice.run_all();
+SELECT pipeline FROM sluice.runs WHERE pipeline IN ('s', 'm', 'f', 'l') ORDER BY run_id;
+\set VERBOSITY default
+SELECT sluice.create_merge('x', source => 'rows', target => 'merged', key => '{k}', newest_by => 'at', max_failures => -1);
+SELECT sluice.create_merge('x', source => 'rows', target => 'merged', key => '{k}', newest_by => 'at', after => '{x}');
+SELECT sluice.create_merge('x', source => 'rows', target => 'merged', key => '{k}', newest_by => 'at', after => '{none}');
+SELECT sluice.create_merge('x', source => 'rows', target => 'merged', key => '{k}', newest_by => 'at', after => '{NULL}');
+-- a name that stands in a circle of old
+SELECT sluice.alter_pipeline('l', after => '{r}');
+DROP OWNED BY regress_sluice_runner;
+SELECT sluice.create_shred('r', source => 'stage', document => 'doc', mapping => '{"loaded": {"columns": {"name": "$.name"}}}', after => '{l}');
+SELECT name, after FROM sluice.pipeline WHERE name IN ('l', 'r') ORDER BY name;
+\set VERBOSITY terse
+SELECT sluice.drop_pipeline(name) FROM unnest('{s,m,f,l,r}'::text[]) name;
+
 -- ---- A pipeline that is dropped is nobody's condition
 
 SELECT sluice.drop_pipeline('b');
 SELECT name, after FROM sluice.pipeline ORDER BY name;
-DROP OWNED BY regress_sluice_runner;
 DROP ROLE regress_sluice_runner;
 CALL sluice.run_all();

@@ -99,6 +99,8 @@ static void lock_order() {
 }
 
 void check_after(const char *name, List *after) {
+    if (after == NIL)
+        return;
     lock_order();
     ListCell *cell;
     foreach (cell, after) {

@@ -35,25 +35,28 @@ static void refuse_for_kind(const Pipeline *pipeline, FunctionCallInfo fcinfo, i
                        NULL);
 }
 
-// alter_operation changes when a pipeline runs: of the arguments, those from number `first` on.
+// add_array adds an array of text as it was given: an empty one is not null.
+static void add_array(Parameters *parameters, FunctionCallInfo fcinfo, int number) {
+    if (PG_ARGISNULL(number))
+        add_null(parameters, TEXTARRAYOID);
+    else
+        add_value(parameters, TEXTARRAYOID, PG_GETARG_DATUM(number));
+}
+
+// alter_operation changes when a pipeline runs, and what stops it: of the arguments, those from number `first` on.
 static void alter_operation(const Pipeline *pipeline, FunctionCallInfo fcinfo, int first) {
-    const int max_failures = first, after = first + 1;
-    if (PG_ARGISNULL(max_failures) && PG_ARGISNULL(after))
+    const int max_failures = first, after = first + 1, checks = first + 2;
+    if (PG_ARGISNULL(max_failures) && PG_ARGISNULL(after) && PG_ARGISNULL(checks))
         return;
     Parameters parameters{};
     add_int(&parameters, pipeline->id);
-    if (PG_ARGISNULL(max_failures))
-        add_null(&parameters, INT4OID);
-    else
-        add_value(&parameters, INT4OID, Int32GetDatum(check_max_failures(PG_GETARG_INT32(max_failures))));
-    if (PG_ARGISNULL(after)) {
-        add_null(&parameters, TEXTARRAYOID);
-    } else {
-        check_after(pipeline->name, names_argument(fcinfo, after, "after"));
-        add_value(&parameters, TEXTARRAYOID, PG_GETARG_DATUM(after));
-    }
-    catalog_execute("UPDATE sluice.pipeline SET max_failures = coalesce($2, max_failures), after = coalesce($3, after) "
-                    "WHERE pipeline_id = $1::int",
+    add_count(&parameters, max_failures_argument(fcinfo, max_failures));
+    check_after(pipeline->name, names_argument(fcinfo, after, "after"));
+    (void)names_argument(fcinfo, checks, "checks");
+    add_array(&parameters, fcinfo, after);
+    add_array(&parameters, fcinfo, checks);
+    catalog_execute("UPDATE sluice.pipeline SET max_failures = coalesce($2::int, max_failures), "
+                    "after = coalesce($3, after), checks = coalesce($4, checks) WHERE pipeline_id = $1::int",
                     &parameters);
 }
 
@@ -101,11 +104,7 @@ static void alter_pipeline(FunctionCallInfo fcinfo) {
         add_int(&parameters, PG_GETARG_INT32(batch_size));
     add_text(&parameters, check_unknown(text_argument(fcinfo, unknown)));
     add_text(&parameters, check_on_error(text_argument(fcinfo, on_error)));
-    const int64 most = max_rejects_argument(fcinfo, max_rejects);
-    if (most >= 0)
-        add_int(&parameters, most);
-    else
-        add_null(&parameters, INT8OID);
+    add_count(&parameters, max_rejects_argument(fcinfo, max_rejects));
     catalog_execute(
         "UPDATE sluice.pipeline SET mapping = coalesce($2::json, mapping), lookback = coalesce($3, lookback), "
         "recheck = coalesce($4, recheck), batch_size = coalesce($5::int, batch_size), "

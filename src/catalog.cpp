@@ -32,6 +32,13 @@ void add_null(Parameters *parameters, Oid type) {
     parameters->nulls[parameters->count - 1] = 'n';
 }
 
+void add_count(Parameters *parameters, int64 count) {
+    if (count >= 0)
+        add_int(parameters, count);
+    else
+        add_null(parameters, INT8OID);
+}
+
 void add_text(Parameters *parameters, const char *value) {
     if (value)
         add_value(parameters, TEXTOID, CStringGetTextDatum(value));

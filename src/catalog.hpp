@@ -17,7 +17,7 @@ void leave_catalog(const CatalogScope *scope);
 
 // A Parameters list grows by add_*; it is handed to catalog_execute.
 struct Parameters {
-    static constexpr int most = 24;
+    static constexpr int most = 32;
     int count;
     Oid types[most];
     Datum values[most];
@@ -25,6 +25,7 @@ struct Parameters {
 };
 
 void add_int(Parameters *parameters, int64 value);
+void add_count(Parameters *parameters, int64 count);      // negative is null
 void add_text(Parameters *parameters, const char *value); // NULL is null
 void add_null(Parameters *parameters, Oid type);
 void add_value(Parameters *parameters, Oid type, Datum value);

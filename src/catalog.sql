@@ -31,6 +31,7 @@ CREATE TABLE sluice.pipeline (
     failures      int NOT NULL DEFAULT 0,
     failed_at     timestamptz,
     after         text[] NOT NULL DEFAULT '{}',
+    checks        text[] NOT NULL DEFAULT '{}',
     lineage       boolean NOT NULL DEFAULT false,
     lineage_targets int NOT NULL DEFAULT 0,
     created_at    timestamptz NOT NULL DEFAULT now(),
@@ -66,6 +67,7 @@ COMMENT ON COLUMN sluice.pipeline.max_failures IS 'after how many failed runs in
 COMMENT ON COLUMN sluice.pipeline.failures IS 'failed runs since the last that succeeded';
 COMMENT ON COLUMN sluice.pipeline.failed_at IS 'when the last of these failed';
 COMMENT ON COLUMN sluice.pipeline.after IS 'pipelines that run before it in sluice.run_all';
+COMMENT ON COLUMN sluice.pipeline.checks IS 'conditions over the source row and queries of one boolean: a false one stops the batch';
 COMMENT ON COLUMN sluice.pipeline.lineage IS 'whether it is kept which run wrote each target row';
 COMMENT ON COLUMN sluice.pipeline.lineage_targets IS 'how many tables have been given a number for that';
 COMMENT ON COLUMN sluice.pipeline.created_at IS 'when the pipeline was created';

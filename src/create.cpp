@@ -43,10 +43,12 @@ int64 max_rejects_argument(FunctionCallInfo fcinfo, int number) {
     return PG_GETARG_INT64(number);
 }
 
-int check_max_failures(int max_failures) {
-    if (max_failures < 0)
+int max_failures_argument(FunctionCallInfo fcinfo, int number) {
+    if (PG_ARGISNULL(number))
+        return -1;
+    if (PG_GETARG_INT32(number) < 0)
         argument_error("max_failures", "must not be negative", "0 never pauses the pipeline.");
-    return max_failures;
+    return PG_GETARG_INT32(number);
 }
 
 static const char *check_duplicates(const char *duplicates) {
@@ -105,7 +107,20 @@ void require_arguments(FunctionCallInfo fcinfo, const char *const *names, int co
 }
 
 void read_common_arguments(FunctionCallInfo fcinfo, int first, NewPipeline *pipeline) {
-    enum { cursor, order_by, lookback, duplicates, recheck, batch_size, on_error, max_rejects };
+    enum {
+        cursor,
+        order_by,
+        lookback,
+        duplicates,
+        recheck,
+        batch_size,
+        on_error,
+        max_rejects,
+        max_failures,
+        after,
+        checks,
+        lineage
+    };
     check_batch_size(fcinfo, first + batch_size);
     pipeline->name = text_argument(fcinfo, 0);
     pipeline->source = PG_GETARG_OID(1);
@@ -120,6 +135,10 @@ void read_common_arguments(FunctionCallInfo fcinfo, int first, NewPipeline *pipe
     pipeline->batch_size = PG_ARGISNULL(first + batch_size) ? 0 : PG_GETARG_INT32(first + batch_size);
     pipeline->on_error = check_on_error(text_argument(fcinfo, first + on_error));
     pipeline->max_rejects = max_rejects_argument(fcinfo, first + max_rejects);
+    pipeline->max_failures = max_failures_argument(fcinfo, first + max_failures);
+    pipeline->after = names_argument(fcinfo, first + after, "after");
+    pipeline->checks = names_argument(fcinfo, first + checks, "checks");
+    pipeline->lineage = !PG_ARGISNULL(first + lineage) && PG_GETARG_BOOL(first + lineage);
 }
 
 // A row is known by all of its columns as they are now: one that is added later does not make every row a new one. A snapshot

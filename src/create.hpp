@@ -21,16 +21,16 @@ void check_columns_right(Oid relation, const Bitmapset *columns, AclMode right);
 const char *check_word(const char *argument, const char *word, const char *const *known, int count);
 
 // read_common_arguments reads name and source, which come first, and from number `first` on cursor, order_by, lookback,
-// duplicates, recheck, batch_size, on_error and max_rejects.
+// duplicates, recheck, batch_size, on_error, max_rejects, max_failures, after, checks and lineage.
 void read_common_arguments(FunctionCallInfo fcinfo, int first, NewPipeline *pipeline);
 
 // read_rows_as_they_are is for kinds that read rows, not documents: after the cursor was chosen.
 void read_rows_as_they_are(NewPipeline *pipeline, Relation source);
 
 void check_batch_size(FunctionCallInfo fcinfo, int number);
-int check_max_failures(int max_failures);
 const char *check_on_error(const char *on_error);
 int64 max_rejects_argument(FunctionCallInfo fcinfo, int number);
+int max_failures_argument(FunctionCallInfo fcinfo, int number); // -1: null
 const Interval *recheck_argument(FunctionCallInfo fcinfo, int number);
 
 } // namespace sluice

@@ -1,6 +1,7 @@
 // See pipeline.hpp.
 #include "pipeline.hpp"
 
+#include "after.hpp"
 #include "catalog.hpp"
 #include "cron.hpp"
 #include "ledger.hpp"
@@ -78,8 +79,7 @@ static Pipeline *load_pipeline(CatalogStatement *statement, const char *conditio
                  "p.search_path, p.cursor, p.lookback, (p.duplicates = 'keep')::int::bigint, "
                  "extract(epoch FROM p.recheck)::bigint, p.\"unknown\", (p.on_error = 'reject')::int::bigint, "
                  "p.max_rejects, p.content_columns, p.slots, p.max_failures::bigint, p.failures::bigint, "
-                 "p.lineage::int::bigint FROM "
-                 "sluice.pipeline p WHERE %s",
+                 "p.checks, p.lineage::int::bigint FROM sluice.pipeline p WHERE %s",
                  condition),
         parameters);
     bool is_null;
@@ -120,7 +120,8 @@ static Pipeline *load_pipeline(CatalogStatement *statement, const char *conditio
     pipeline->slots = result_names(0, 25);
     pipeline->max_failures = result_int(0, 26, &is_null);
     pipeline->failures = result_int(0, 27, &is_null);
-    pipeline->lineage = result_int(0, 28, &is_null);
+    pipeline->checks = result_names(0, 28);
+    pipeline->lineage = result_int(0, 29, &is_null);
     free_result();
     return pipeline;
 }
@@ -261,17 +262,18 @@ static int64 insert_definition(const NewPipeline *pipeline) {
         add_null(&parameters, INTERVALOID);
     add_text(&parameters, pipeline->unknown);
     add_text(&parameters, pipeline->on_error);
-    if (pipeline->max_rejects >= 0)
-        add_int(&parameters, pipeline->max_rejects);
-    else
-        add_null(&parameters, INT8OID);
+    add_count(&parameters, pipeline->max_rejects);
     add_names(&parameters, pipeline->content_columns);
+    add_count(&parameters, pipeline->max_failures);
+    add_names(&parameters, pipeline->after);
+    add_names(&parameters, pipeline->checks);
     catalog_execute("INSERT INTO sluice.pipeline (name, kind, source_schema, source_name, source_oid, home, document, "
                     "mapping, order_by, batch_size, time_zone, date_style, interval_style, search_path, cursor, "
-                    "lookback, duplicates, recheck, \"unknown\", on_error, max_rejects, content_columns) "
+                    "lookback, duplicates, recheck, \"unknown\", on_error, max_rejects, content_columns, max_failures, "
+                    "after, checks) "
                     "VALUES ($1, $2, $3, $4, $5, $6, $7, $8::json, $9, $10::int, $11, $12, $13, $14, $15, $16, "
-                    "coalesce($17, 'skip'), $18, coalesce($19, 'ignore'), coalesce($20, 'stop'), $21, $22) RETURNING "
-                    "pipeline_id::bigint",
+                    "coalesce($17, 'skip'), $18, coalesce($19, 'ignore'), coalesce($20, 'stop'), $21, $22, "
+                    "coalesce($23::int, 5), coalesce($24, '{}'), coalesce($25, '{}')) RETURNING pipeline_id::bigint",
                     &parameters);
     bool is_null;
     const int64 id = result_int(0, 1, &is_null);
@@ -281,6 +283,7 @@ static int64 insert_definition(const NewPipeline *pipeline) {
 
 int32 insert_pipeline(const NewPipeline *pipeline) {
     check_pipeline_name(pipeline->name);
+    check_after(pipeline->name, pipeline->after);
     const Oid owner = GetUserId();
     const int32 id = insert_definition(pipeline);
     create_anchor(id, pipeline->name, owner);

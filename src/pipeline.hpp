@@ -29,6 +29,7 @@ struct Pipeline {
     bool paused;
     int max_failures; // in a row, then it is paused; 0: never
     int failures;     // in a row, so far
+    List *checks;     // conditions and queries, as they were written
     bool lineage;     // it is kept which run wrote each row
     const char *time_zone, *date_style, *interval_style, *search_path;
 };
@@ -71,6 +72,9 @@ struct NewPipeline {
     const char *unknown;  // NULL: ignore
     const char *on_error; // NULL: stop
     int64 max_rejects;    // -1: no limit
+    int max_failures;     // -1: as it is unless said otherwise
+    List *after;          // names
+    List *checks;
     bool lineage;         // see switch_lineage
 };
 
