@@ -15,7 +15,7 @@ MODULE_big := sluice
 VERSION := $(shell sed -n "s/^default_version *= *'\(.*\)'.*/\1/p" sluice.control 2>/dev/null)
 
 # The C++ sources, src/NAME.cpp: what others stand on comes first.
-ROOMS := bridge names naming catalog json_text value path mapping mapping_text document content coercion convert format foreign_key \
+ROOMS := bridge names naming catalog json_text value path mapping mapping_text document content coercion convert format foreign_key lineage_tables lineage \
 	leaf_buffer probe_walk keyed settle replaced writer sequence seen arrival leaves source expression order stamp work_list arrival_index ledger compare \
 	shape dictionary coverage infer ddl key key_plan shred_plan shred sample grow cursor sequence_cursor snapshot_cursor hash_cursor \
 	datum_set partitions load_definition track back_off load_plan trigger_cursor \
@@ -24,13 +24,13 @@ ROOMS := bridge names naming catalog json_text value path mapping mapping_text d
 	aggregate latest patch_fold merge_patch_agg field create_table \
 	signed tally stage calendar facts_mapping newest facts_plan dimension references facts_row facts_write facts_definition \
 	retention retention_table facts_work create_facts create_retention \
-	load_work create_load late rewind_load \
-	work create create_shred after alter preview position purge rewind add_arrival infer_entry outcome run run_all schedule entry module
+	load_work create_load late restore rewind_load \
+	work switch_lineage create create_shred after alter preview position purge rewind trace add_arrival infer_entry outcome run run_all schedule entry module
 
 # The pieces of the install script, src/NAME.sql, in the order in which they run.
 SQL_PIECES := catalog format content pipeline arrival infer \
 	shred merge \
-	run position schedule status reject report grow latest merge_patch create_table \
+	run lineage position schedule status reject report grow latest merge_patch create_table \
 	signed facts retention \
 	track load back_off
 

@@ -242,6 +242,7 @@ CREATE TABLE sluice.lineage (
 );
 CREATE INDEX lineage_run ON sluice.lineage (pipeline_id, run_id, entry);
 CREATE INDEX lineage_row ON sluice.lineage (hashtextextended(row_key, pipeline_id));
+CREATE INDEX lineage_truncate ON sluice.lineage (pipeline_id, target) WHERE operation = 'truncate';
 REVOKE ALL ON sluice.lineage FROM PUBLIC;
 COMMENT ON TABLE sluice.lineage IS 'which run wrote which row of a target, and what the row was before; read it through sluice.trace';
 COMMENT ON COLUMN sluice.lineage.entry IS 'number of the entry: those of a row are in the order in which it was written';

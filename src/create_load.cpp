@@ -7,6 +7,7 @@
 #include "load_plan.hpp"
 #include "order.hpp"
 #include "rights.hpp"
+#include "switch_lineage.hpp"
 #include "track.hpp"
 
 namespace sluice {
@@ -129,6 +130,8 @@ static void create_load(FunctionCallInfo fcinfo) {
     check_load_rights(plan, &load);
     begin_tracking(&pipeline, &load, source);
     relation_close(source, NoLock);
+    if (pipeline.lineage)
+        switch_lineage(pipeline.name, true);
 }
 
 // ---- altering

@@ -167,6 +167,7 @@ struct Waiting {
 static Waiting *waiting = NULL; // of this transaction
 static uint64 relation_changes = 1;
 static Restoring *restoring = NULL;
+static int restoring_level = 0; // of nesting
 
 struct KnownTable {
     Oid trigger;
@@ -297,9 +298,11 @@ static void flush_level() {
 // ---- the end of (sub)transactions
 
 static void end_subtransaction(SubXactEvent event, SubTransactionId, SubTransactionId, void *) {
+    const int level = GetCurrentTransactionNestLevel();
+    if (event == SUBXACT_EVENT_ABORT_SUB && restoring_level >= level)
+        restoring = NULL;
     if (!waiting || (event != SUBXACT_EVENT_COMMIT_SUB && event != SUBXACT_EVENT_ABORT_SUB))
         return;
-    const int level = GetCurrentTransactionNestLevel();
     for (int i = waiting->count - 1; i >= 0 && waiting->rows[i].level >= level; i--) {
         if (event == SUBXACT_EVENT_COMMIT_SUB) {
             waiting->rows[i].level = level - 1;
@@ -470,8 +473,12 @@ static void expect_row(const NotedTable *table, HeapTuple whole) {
     MemoryContextSwitchTo(before);
 }
 
-void start_restoring(Restoring *state) { restoring = state; }
-void end_restoring(const Restoring *) { restoring = NULL; }
+void start_restoring(Restoring *state) {
+    restoring = state;
+    restoring_level = GetCurrentTransactionNestLevel();
+}
+
+void end_restoring() { restoring = NULL; }
 
 static void note_row(const TriggerData *data, NotedTable *table) {
     const LineageScope *scope = scope_of(table->pipeline);

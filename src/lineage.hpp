@@ -47,7 +47,7 @@ struct Restoring {
     const char *row_key;
 };
 void start_restoring(Restoring *restoring);
-void end_restoring(const Restoring *restoring);
+void end_restoring();
 uint64 row_mark(int target, const char *row_key);
 
 void watch_lineage(); // once, when the library is loaded

@@ -248,6 +248,8 @@ void LoadWork::load_partition(const PartitionState *state, RunCounts *counts) {
     const int64 deleted = plan_->remove ? execute(plan_->remove, state->value, SPI_OK_DELETE) : 0;
     const int64 rows = execute(plan_->insert, state->value, SPI_OK_INSERT);
     error_context_stack = context.previous;
+    if (job_->pipeline->lineage)
+        note_state(state, job_->run_id);
     mark_loaded(state, job_->run_id, rows, deleted);
     if (job_->atomic)
         (void)LockRelease(&lock, ExclusiveLock, false); // the transaction may load many more

@@ -28,7 +28,8 @@ void begin_periods(List *tables, MemoryContext memory);
 void touch_periods(List *tables, const FactsPlan *plan, const Tally *tally);
 void touch_replaced(List *tables, const FactsPlan *plan, Stage *touched, const char *condition);
 
-// refresh_periods computes the touched periods anew.
+// refresh_periods computes the touched periods anew, refresh_all_periods all of them.
 void refresh_periods(List *tables);
+void refresh_all_periods(List *tables);
 
 } // namespace sluice

@@ -184,6 +184,26 @@ static bool will_wait(const Run *run) {
            !reached_max_batches(run, run->counts.batches);
 }
 
+// prune_lineage forgets what the runs before the oldest that is kept did: of each row they wrote the last entry stays, if
+// nobody wrote it since. `pruned` are runs whose history was deleted just now.
+static void prune_lineage(int32 pipeline, const Numbers *pruned) {
+    Parameters parameters{};
+    add_int(&parameters, pipeline);
+    add_numbers(&parameters, pruned->values, pruned->count);
+    catalog_execute(
+        "WITH kept AS MATERIALIZED (SELECT coalesce((SELECT e.entry FROM sluice.lineage e WHERE e.pipeline_id = $1::int AND "
+        "e.run_id >= (SELECT min(r.run_id) FROM sluice.run_log r WHERE r.pipeline_id = $1::int) ORDER BY e.run_id, e.entry "
+        "LIMIT 1), 9223372036854775807) AS entry), "
+        "old AS MATERIALIZED (SELECT DISTINCT e.target, e.row_key FROM sluice.lineage e WHERE e.pipeline_id = $1::int AND "
+        "(e.run_id = ANY ($2) OR (e.run_id IS NULL AND e.entry < (SELECT entry FROM kept)))) "
+        "DELETE FROM sluice.lineage l USING old o WHERE hashtextextended(l.row_key, l.pipeline_id) = "
+        "hashtextextended(o.row_key, $1::int) AND l.pipeline_id = $1::int AND l.target = o.target AND l.row_key = o.row_key "
+        "AND l.entry < (SELECT entry FROM kept) AND EXISTS (SELECT FROM sluice.lineage n WHERE "
+        "hashtextextended(n.row_key, n.pipeline_id) = hashtextextended(l.row_key, l.pipeline_id) AND n.pipeline_id = "
+        "l.pipeline_id AND n.target = l.target AND n.row_key = l.row_key AND n.entry > l.entry)",
+        &parameters);
+}
+
 // prune_history deletes what is older than the setting says, a few rows a run: never the newest row, nor the last success.
 static void prune_history(const Run *run) {
     if (keep_runs < 0)
@@ -191,13 +211,19 @@ static void prune_history(const Run *run) {
     Parameters parameters{};
     add_int(&parameters, run->pipeline->id);
     add_int(&parameters, keep_runs);
-    catalog_execute("DELETE FROM sluice.run_log r WHERE r.run_id IN (SELECT o.run_id FROM sluice.run_log o "
+    catalog_execute("WITH pruned AS ("
+                    "DELETE FROM sluice.run_log r WHERE r.run_id IN (SELECT o.run_id FROM sluice.run_log o "
                     "WHERE o.pipeline_id = $1::int ORDER BY o.run_id LIMIT 100) AND r.pipeline_id = $1::int "
                     "AND r.started_at < pg_catalog.now() - pg_catalog.make_interval(mins => $2::int) "
                     "AND r.run_id < (SELECT max(n.run_id) FROM sluice.run_log n WHERE n.pipeline_id = $1::int) "
                     "AND r.run_id <> coalesce((SELECT s.run_id FROM sluice.run_log s WHERE s.pipeline_id = $1::int "
-                    "AND s.status = 'succeeded' ORDER BY s.run_id DESC LIMIT 1), 0)",
+                    "AND s.status = 'succeeded' ORDER BY s.run_id DESC LIMIT 1), 0) RETURNING r.run_id) "
+                    "SELECT coalesce(array_agg(p.run_id), '{}') FROM pruned p",
                     &parameters);
+    const Numbers pruned = result_numbers(0, 1);
+    free_result();
+    if (run->pipeline->lineage && pruned.count > 0)
+        prune_lineage(run->pipeline->id, &pruned);
 }
 
 #define ROWS_TOTAL                                                                                                     \
