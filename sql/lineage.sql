@@ -9,7 +9,7 @@ CREATE TABLE saved (pipeline text, run_id bigint, target text, content jsonb);
 CREATE FUNCTION content(target text, leaving text[] DEFAULT '{}') RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE result jsonb;
 BEGIN
-    EXECUTE format('SELECT coalesce(jsonb_agg(r ORDER BY r::text), ''[]'') FROM (SELECT to_jsonb(t) - $1 AS r FROM %s t) x', target)
+    EXECUTE format('SELECT coalesce(jsonb_agg(r ORDER BY r::text), ''[]'') FROM (SELECT to_jsonb(row_of) - $1 AS r FROM %s row_of) x', target)
     INTO result USING leaving;
     RETURN result;
 END $$;
@@ -77,4 +77,137 @@ CALL check_rewind('plain', '{plain,plain_phone}',
       'phones', jsonb_build_array(g::text, 'a"\b' || $1)) FROM generate_series(1, 20) g$$, '{id,plain_id}');
 SELECT operation, source_row, before, batch, run_id = (SELECT max(run_id) FROM sluice.runs WHERE pipeline = 'plain') AS last
 FROM sluice.trace('plain', (SELECT jsonb_build_object('id', max(id)) FROM plain));
-SELECT operation, source_row FROM sluice.trace('plain_phone', (SELECT jsonb_build_object('number', number) FROM plain_phone GROUP BY number HAVING count(*) = 1 LIMIT 1));
+SELECT operation, source_row, before FROM sluice.trace('plain_phone', (SELECT jsonb_build_object('id', max(id)) FROM plain_phone));
+
+-- Shred: every mode; documents come again, with more, fewer and other children, and keys that are new
+
+CREATE TABLE person_stage (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, doc jsonb);
+CREATE TABLE person (
+    id bigint GENERATED ALWAYS AS IDENTITY, app int PRIMARY KEY, name text, n numeric, tags text[], extra jsonb,
+    twice numeric GENERATED ALWAYS AS (n * 2) STORED, seen date DEFAULT '2020-01-01');
+CREATE UNIQUE INDEX ON person (id);
+CREATE TABLE person_phone (app int NOT NULL REFERENCES person ON DELETE CASCADE, position int NOT NULL, number text, UNIQUE (app, position));
+CREATE TABLE person_note (note_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, app int REFERENCES person, t text);
+CREATE TABLE person_word (word_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, note_id bigint REFERENCES person_note, word text);
+CREATE TABLE account (number int PRIMARY KEY, app int REFERENCES person, balance float8);
+CREATE TABLE town (name text PRIMARY KEY, first_app int);
+SELECT sluice.create_shred('person', 'person_stage', 'doc', '{
+    "person": {"key": "app", "mode": "merge", "columns": {"app": "$.app", "name": "$.name", "n": "$.n", "tags": "$.tags", "extra": "#rest"}},
+    "person_phone": {"parent": "person", "each": "$.phones[*]", "columns": {"app": "parent.app", "position": "@index", "number": "@"}},
+    "person_note": {"parent": "person", "each": "$.notes[*]", "columns": {"app": "parent.app", "t": "@.t"}},
+    "person_word": {"parent": "person_note", "each": "@.words[*]", "columns": {"note_id": "parent.note_id", "word": "@"}},
+    "account": {"parent": "person", "each": "$.accounts[*]", "key": "number", "columns": {"number": "@.number", "app": "parent.app", "balance": "@.balance"}},
+    "town": {"key": "name", "mode": "skip", "each": "$.town", "columns": {"name": "@", "first_app": "$.app"}}}', lineage => true);
+CREATE FUNCTION person(i int) RETURNS jsonb LANGUAGE sql VOLATILE AS $$
+    SELECT jsonb_strip_nulls(jsonb_build_object('app', 1 + (random() * 15)::int, 'name', CASE WHEN random() < 0.7 THEN 'n' || i || random()::text END,
+        'n', CASE WHEN random() < 0.5 THEN (random() * 100)::numeric(10, 3) END, 'other', CASE WHEN random() < 0.3 THEN i END,
+        'tags', CASE WHEN random() < 0.5 THEN jsonb_build_array('a"', 'b,' || i) END, 'town', CASE WHEN random() < 0.5 THEN 't' || (random() * 9)::int END,
+        'phones', CASE WHEN random() < 0.6 THEN (SELECT coalesce(jsonb_agg((random() * 99)::int::text), '[]') FROM generate_series(1, (random() * 3)::int)) END,
+        'accounts', CASE WHEN random() < 0.6 THEN (SELECT coalesce(jsonb_agg(jsonb_build_object('number', (random() * 20)::int, 'balance', random())), '[]') FROM generate_series(1, (random() * 2)::int)) END,
+        'notes', CASE WHEN random() < 0.6 THEN (SELECT coalesce(jsonb_agg(jsonb_build_object('t', random()::text, 'words', jsonb_build_array('x', random()))), '[]') FROM generate_series(1, (random() * 3)::int)) END))
+$$;
+INSERT INTO person (app, name) VALUES (1, 'was there'), (2, NULL); -- by somebody else, before the pipeline
+CALL check_rewind('person', '{person,person_phone,person_note,person_word,account,town}',
+    'INSERT INTO person_stage (doc) SELECT person(g) FROM generate_series(1, 12 + $1) g', '{id,note_id,word_id}', 8);
+SELECT count(*) > 0 AS several FROM sluice.trace('person', '{"app": 3}') WHERE operation = 'update' AND before ->> 'app' = '3' AND source_row LIKE 'id = %';
+
+-- with the hash cursor, small batches and rejects
+CREATE TABLE again_stage (id bigint PRIMARY KEY, doc jsonb);
+CREATE TABLE again (app int PRIMARY KEY, n int CHECK (n < 90), note text);
+SELECT sluice.create_shred('again', 'again_stage', 'doc', '{"again": {"key": "app", "columns": {"app": "$.app", "n": "$.n", "note": "$.note"}}}',
+    cursor => 'hash', order_by => $$doc -> 'at'$$, on_error => 'reject', batch_size => 7, lineage => true);
+CALL check_rewind('again', '{again}', $$
+    INSERT INTO again_stage SELECT (random() * 1e9)::bigint, jsonb_build_object('app', (random() * 20)::int, 'n', (random() * 100)::int, 'note', $1, 'at', $1 * 1000 + g)
+    FROM generate_series(1, 20) g$$);
+SELECT count(*) > 0 AS rejects FROM sluice.rejects WHERE pipeline = 'again';
+
+-- tables and columns that are added, and types that grow
+CREATE TABLE grown_stage (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, doc jsonb);
+INSERT INTO grown_stage (doc) VALUES ('{"a": 1}'), ('{"a": 2}');
+SELECT sluice.create_shred('grown', 'grown_stage', 'doc', target_schema => 'lineage', lineage => true);
+CALL sluice.run('grown');
+CREATE TABLE grown_before AS SELECT content('grown') AS content, (SELECT max(run_id) FROM sluice.runs WHERE pipeline = 'grown') AS run_id;
+INSERT INTO grown_stage (doc) VALUES ('{"a": 3000000000, "b": "new", "list": [1, 2]}'), ('{"a": 4, "objects": [{"x": 1}]}');
+CALL sluice.run('grown');
+SELECT content('grown', '{sluice_id}'), content('grown__list', '{sluice_id,sluice_parent_id}') AS list, content('grown__objects', '{sluice_id,sluice_parent_id}') AS objects;
+SELECT run_id FROM grown_before \gset
+CALL sluice.rewind('grown', :run_id);
+SELECT content('grown') = content AS unlike, content('grown', '{b}') = content AS same, content('grown__list') AS list, content('grown__objects') AS objects FROM grown_before;
+CALL sluice.run('grown');
+SELECT content('grown', '{sluice_id}'), content('grown__list', '{sluice_id,sluice_parent_id}') AS list, content('grown__objects', '{sluice_id,sluice_parent_id}') AS objects;
+
+-- Merge
+
+CREATE TYPE place AS (city text, flat int);
+CREATE TABLE change (seq bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, id int, name text, visits int, home place, profile jsonb, gone boolean, at timestamptz);
+CREATE TABLE merged (id int PRIMARY KEY, name text NOT NULL, visits int, home place, profile jsonb, at timestamptz, remark text DEFAULT 'r');
+SELECT sluice.create_merge('merged', 'change', 'merged', '{id}', 'at', columns => '{name,visits,home,profile}', deep => '{profile}',
+    delete_when => 'gone', lineage => true);
+DO $$ BEGIN EXECUTE format('CREATE VIEW merge_state AS SELECT * FROM sluice.merge_%s', (SELECT pipeline_id FROM sluice.pipeline WHERE name = 'merged')); END $$;
+INSERT INTO merged (id, name, at) VALUES (1, 'was there', '2024-01-01');
+CALL check_rewind('merged', '{merged,merge_state}', $$
+    INSERT INTO change (id, name, visits, home, profile, gone, at)
+    SELECT (random() * 30)::int, CASE WHEN random() < 0.6 THEN random()::text END, CASE WHEN random() < 0.5 THEN (random() * 100)::int END,
+        CASE WHEN random() < 0.5 THEN ROW (CASE WHEN random() < 0.5 THEN 'c' || g END, g)::place END,
+        CASE WHEN random() < 0.5 THEN jsonb_build_object('k' || (random() * 3)::int, CASE WHEN random() < 0.7 THEN g END) END, random() < 0.1,
+        '2024-01-01'::timestamptz + random() * interval '100 days'
+    FROM generate_series(1, 40) g$$, '{}', 8);
+SELECT count(*) > 0 AS waiting FROM merge_state WHERE sluice_waiting IS NOT NULL;
+SELECT DISTINCT operation FROM generate_series(0, 30) g, sluice.trace('merged', jsonb_build_object('id', g)) ORDER BY 1;
+
+-- Facts: added and replaced, with dimensions, history, surrogates, a calendar and a retention
+
+CREATE TABLE orders (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, at timestamp, item int, item_name text, customer int, last_name text, amount numeric(12, 2), status text);
+CREATE TABLE d_item (item int PRIMARY KEY, item_name text);
+CREATE TABLE d_customer (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, customer int, last_name text, valid_from timestamp, valid_to timestamp, is_current boolean, UNIQUE (customer, valid_from));
+CREATE TABLE d_day (day date PRIMARY KEY, day_name text);
+CREATE TABLE f_sales (day date REFERENCES d_day, item int REFERENCES d_item, customer int, amount numeric(12, 2), orders int, largest numeric, last_customer text, UNIQUE (day, item, customer));
+CREATE FUNCTION add_orders(i int) RETURNS void LANGUAGE sql AS $$
+    INSERT INTO orders (at, item, item_name, customer, last_name, amount, status)
+    SELECT '2024-01-01'::timestamp + random() * interval '20 days', item, 'item ' || item || (random() * 2)::int, customer, 'name ' || customer || (random() * 2)::int,
+        (random() * 100)::numeric(12, 2), CASE WHEN random() < 0.2 THEN 'refunded' ELSE 'ok' END
+    FROM (SELECT (random() * 5)::int AS item, (random() * 6)::int AS customer FROM generate_series(1, 30)) x
+$$;
+SELECT sluice.create_facts('sales', 'orders', 'f_sales', '{
+    "grain": {"day": "at::date", "item": "item", "customer": "customer"}, "last": {"last_customer": "last_name"},
+    "measures": {"amount": "amount", "orders": {"count": "positive"}, "largest": {"max": "amount"}}, "sign": {"by": "status", "negative": ["refunded"]},
+    "dimensions": [{"table": "d_item", "key": {"item": "item"}, "columns": {"item_name": "item_name"}},
+                   {"table": "d_customer", "key": {"customer": "customer"}, "columns": {"last_name": "last_name"}, "history": true},
+                   {"table": "d_day", "key": {"day": "at::date"}, "calendar": "at"}]}', newest_by => 'at', lineage => true);
+ALTER TABLE f_sales ADD PRIMARY KEY (day, item, customer);
+SELECT sluice.create_facts('sales', 'orders', 'f_sales', '{
+    "grain": {"day": "at::date", "item": "item", "customer": "customer"}, "last": {"last_customer": "last_name"},
+    "measures": {"amount": "amount", "orders": {"count": "positive"}, "largest": {"max": "amount"}}, "sign": {"by": "status", "negative": ["refunded"]},
+    "dimensions": [{"table": "d_item", "key": {"item": "item"}, "columns": {"item_name": "item_name"}},
+                   {"table": "d_customer", "key": {"customer": "customer"}, "columns": {"last_name": "last_name"}, "history": true},
+                   {"table": "d_day", "key": {"day": "at::date"}, "calendar": "at"}]}', newest_by => 'at', lineage => true);
+SELECT sluice.create_retention('retention', 'f_sales', 'customer', 'amount', at => 'day', orders => 'orders', materialized => true);
+SELECT array_agg(oid::regclass ORDER BY relname) AS tables FROM pg_class WHERE relnamespace = 'sluice'::regnamespace AND relkind = 'r' AND relname ~ '^newest_' \gset
+SELECT format('{f_sales,d_item,d_customer,d_day,retention,%s}', btrim(:'tables', '{}')) AS tables \gset
+CALL check_rewind('sales', :'tables', 'SELECT add_orders($1)', '{id}', 8);
+SELECT content('retention') = (SELECT jsonb_agg(to_jsonb(r) ORDER BY to_jsonb(r)::text) FROM retention r) AS retention, (SELECT count(*) FROM retention) > 0 AS rows;
+
+CREATE TABLE f_day (day date, customer bigint, amount numeric(12, 2), PRIMARY KEY (day, customer));
+CREATE TABLE d_person (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, customer int UNIQUE, last_name text);
+SELECT sluice.create_facts('days', 'orders', 'f_day', '{
+    "grain": {"day": "at::date", "customer": {"dimension": "d_person", "column": "id"}}, "measures": {"amount": "amount"}, "mode": "replace", "replace_by": ["day"],
+    "dimensions": [{"table": "d_person", "key": {"customer": "customer"}, "columns": {"last_name": "last_name"}}]}', newest_by => 'at', lineage => true);
+CALL check_rewind('days', '{d_person}', 'SELECT add_orders($1)', '{id}', 5);
+SELECT count(*) = 0 AS right FROM ((SELECT day, d.customer, amount FROM f_day f JOIN d_person d ON d.id = f.customer) EXCEPT SELECT at::date, customer, sum(amount) FROM orders GROUP BY 1, 2) x;
+
+-- Loads: partitions that are loaded again, by either tracking
+
+CREATE TABLE event (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, device text, day date, value int);
+CREATE TABLE device (day date, device text, events bigint, value bigint, PRIMARY KEY (day, device)) PARTITION BY RANGE (day);
+CREATE TABLE device_1 PARTITION OF device FOR VALUES FROM (MINVALUE) TO ('2024-01-05');
+CREATE TABLE device_2 (device text NOT NULL, value bigint, events bigint, day date NOT NULL);
+ALTER TABLE device ATTACH PARTITION device_2 FOR VALUES FROM ('2024-01-05') TO (MAXVALUE);
+SELECT sluice.create_load('device', 'event', 'day', 'device', 'day',
+    'SELECT day, device, count(*) AS events, sum(value) AS value FROM event WHERE day = $1 GROUP BY 1, 2', track => 'trigger', lineage => true);
+INSERT INTO device VALUES ('2024-01-02', 'z', 1, 1); -- somebody else's, replaced by the first load
+CALL check_rewind('device', '{device,device_1}', $$INSERT INTO event (device, day, value) SELECT 'd' || (random() * 3)::int, '2024-01-01'::date + (random() * 8)::int, g FROM generate_series(1, 5) g$$, '{}', 8);
+SELECT operation, source_row, before FROM sluice.trace('device', '{"day": "2024-01-02", "device": "z"}');
+SELECT operation, source_row FROM sluice.trace('device_1', (SELECT jsonb_build_object('day', min(day), 'device', min(device)) FROM device WHERE day = (SELECT min(day) FROM device)));
+CREATE TABLE copied (id bigint PRIMARY KEY, device text, day date, loaded timestamptz DEFAULT now());
+SELECT sluice.create_load('copied', 'event', 'day', 'copied', 'day', 'SELECT id, device, day FROM event WHERE day = $1', lineage => true);
+CALL check_rewind('copied', '{copied}', $$INSERT INTO event (device, day, value) SELECT 'e', '2024-02-01'::date + (random() * 8)::int, g FROM generate_series(1, 3) g$$, '{loaded}', 6);

@@ -3,7 +3,8 @@
 // The triggers see every way in which a batch writes, and everybody else who writes to these tables: then the run is null.
 // They fire for each row, and entries are written by the thousand: they wait in the memory of the transaction, and are
 // written when there are many, at the end of a batch, and before the commit. A subtransaction that is rolled back takes its
-// own entries with it: each entry knows how deep the transaction was nested.
+// own entries with it: each entry knows how deep the transaction was nested. So they are not always written in their order,
+// and get their numbers when they are noted: of a row, while it is locked.
 //
 // Values are kept as text by the types' own output functions, under settings with which they read back as they were
 // (enter_plain_texts), columns by their names: so entries outlive dumps, other versions, and tables that grow.
@@ -148,6 +149,7 @@ struct NotedTable {
 
 struct NotedRow {
     NotedTable *table;
+    int64 entry;
     int level; // of nesting
     const char *operation;
     int64 run_id, batch; // 0: none
@@ -158,6 +160,7 @@ struct NotedRow {
 
 struct Waiting {
     MemoryContext memory;
+    Oid numbers;  // the sequence
     HTAB *tables; // by trigger: a pointer to the latest
     NotedRow *rows;
     int count, room;
@@ -178,6 +181,7 @@ static void begin_waiting() {
     MemoryContext memory = AllocSetContextCreate(TopTransactionContext, "sluice lineage", ALLOCSET_DEFAULT_SIZES);
     waiting = static_cast<Waiting *>(MemoryContextAllocZero(memory, sizeof(Waiting)));
     waiting->memory = memory;
+    waiting->numbers = get_relname_relid("lineage_entry_seq", get_namespace_oid("sluice", false));
     HASHCTL control{};
     control.keysize = sizeof(Oid);
     control.entrysize = sizeof(KnownTable);
@@ -219,17 +223,18 @@ static void add_texts(Parameters *parameters, const TextColumn *column, int coun
 }
 
 static void execute_insert(const NotedRow *rows, int count) {
-    int64 *numbers[4];
-    TextColumn texts[4];
-    for (int i = 0; i < 4; i++) {
-        numbers[i] = static_cast<int64 *>(palloc(sizeof(int64) * count));
-        texts[i] = make_text_column(count);
-    }
+    constexpr int number_count = 5, text_count = 4;
+    int64 *numbers[number_count];
+    TextColumn texts[text_count];
+    for (int64 *&column : numbers)
+        column = static_cast<int64 *>(palloc(sizeof(int64) * count));
+    for (TextColumn &column : texts)
+        column = make_text_column(count);
     const int settings = enter_plain_texts();
     for (int i = 0; i < count; i++) {
         const NotedRow *row = &rows[i];
-        const int64 of_row[] = {row->table->pipeline, row->table->target, row->run_id, row->batch};
-        for (int n = 0; n < 4; n++)
+        const int64 of_row[] = {row->table->pipeline, row->table->target, row->run_id, row->batch, row->entry};
+        for (int n = 0; n < number_count; n++)
             numbers[n][i] = of_row[n];
         set_text(&texts[0], i, row->operation);
         set_text(&texts[1], i, row->place);
@@ -238,15 +243,15 @@ static void execute_insert(const NotedRow *rows, int count) {
     }
     AtEOXact_GUC(false, settings);
     Parameters parameters{};
-    for (int i = 0; i < 4; i++)
-        add_numbers(&parameters, numbers[i], count);
-    for (int i = 0; i < 4; i++)
-        add_texts(&parameters, &texts[i], count);
+    for (const int64 *column : numbers)
+        add_numbers(&parameters, column, count);
+    for (const TextColumn &column : texts)
+        add_texts(&parameters, &column, count);
     static CatalogStatement statement;
     catalog_prepared(&statement,
-                     "INSERT INTO sluice.lineage (pipeline_id, target, run_id, batch, operation, source_row, row_key, "
-                     "before) SELECT p::int, t::int, nullif(r, 0), nullif(b, 0), o, s, k, w "
-                     "FROM unnest($1, $2, $3, $4, $5, $6, $7, $8) u(p, t, r, b, o, s, k, w)",
+                     "INSERT INTO sluice.lineage (pipeline_id, target, run_id, batch, entry, operation, source_row, "
+                     "row_key, before) SELECT p::int, t::int, nullif(r, 0), nullif(b, 0), e, o, s, k, w "
+                     "FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9) u(p, t, r, b, e, o, s, k, w)",
                      &parameters);
 }
 
@@ -396,6 +401,7 @@ static NotedRow *add_row(NotedTable *table, const LineageScope *scope, const cha
     NotedRow *row = &waiting->rows[waiting->count++];
     *row = NotedRow{};
     row->table = table;
+    row->entry = nextval_internal(waiting->numbers, false);
     row->level = GetCurrentTransactionNestLevel();
     row->operation = operation;
     row->run_id = scope ? *scope->run_id : 0;
@@ -440,7 +446,7 @@ static void note(NotedTable *table, const LineageScope *scope, const char *opera
         row->row = key_row(table, whole);
     }
     waiting->bytes += row->row->t_len;
-    if (waiting->bytes > most_bytes || waiting->count - (waiting->count / most_rows) * most_rows == 0)
+    if (waiting->bytes > most_bytes || waiting->count % most_rows == 0)
         flush_level();
 }
 
@@ -461,7 +467,9 @@ static void expect_row(const NotedTable *table, HeapTuple whole) {
     if (!restoring->expected || restoring->row_key)
         return;
     MemoryContext before = MemoryContextSwitchTo(waiting->memory);
-    const NotedRow row{const_cast<NotedTable *>(table), 0, NULL, 0, 0, NULL, whole, false};
+    NotedRow row{};
+    row.table = const_cast<NotedTable *>(table);
+    row.row = whole;
     const int settings = enter_plain_texts();
     const char *row_key = text_of(&row, false);
     AtEOXact_GUC(false, settings);

@@ -11,8 +11,9 @@ namespace sluice {
 
 // ---- keys
 
-// index_key gives the columns of an index by which a row can be known; NIL: it is none of those.
-static List *index_key(Relation relation, Oid index_id, bool primary) {
+// index_key gives the columns of an index by which a row can be known; NIL: it is none of those. `nullable`: its columns may
+// be null.
+static List *index_key(Relation relation, Oid index_id, bool nullable) {
     Relation index = index_open(index_id, AccessShareLock);
     const Form_pg_index form = index->rd_index;
     List *names = NIL;
@@ -20,7 +21,7 @@ static List *index_key(Relation relation, Oid index_id, bool primary) {
                 !RelationGetIndexExpressions(index);
     for (int i = 0; fits && i < IndexRelationGetNumberOfKeyAttributes(index); i++) {
         Form_pg_attribute column = TupleDescAttr(RelationGetDescr(relation), form->indkey.values[i] - 1);
-        fits = column->attnotnull || primary;
+        fits = column->attnotnull || nullable;
         names = lappend(names, pstrdup(NameStr(column->attname)));
     }
     index_close(index, AccessShareLock);
@@ -33,13 +34,13 @@ static bool is_smaller(List *left, List *right) {
     return strcmp(quoted_names(left), quoted_names(right)) < 0;
 }
 
-static List *own_key(Relation relation) {
+static List *own_key(Relation relation, bool nullable = false) {
     List *key = NIL;
     ListCell *cell;
     List *indexes = RelationGetIndexList(relation); // sets rd_pkindex
     foreach (cell, indexes) {
         const bool primary = lfirst_oid(cell) == relation->rd_pkindex;
-        List *names = index_key(relation, lfirst_oid(cell), primary);
+        List *names = index_key(relation, lfirst_oid(cell), primary || nullable);
         if (names != NIL && primary)
             return names;
         if (names != NIL && (key == NIL || is_smaller(names, key)))
@@ -102,6 +103,20 @@ static int next_number(int32 pipeline) {
     return number;
 }
 
+// refuse_keyless says how a table gets a key.
+[[noreturn]] static void refuse_keyless(Relation relation) {
+    const char *name = relation_name(RelationGetRelid(relation));
+    List *key = own_key(relation, true); // but for nulls
+    ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+                    errmsg("lineage: the rows of %s cannot be told apart: it has no primary key", name),
+                    errdetail("Nor has it a unique index over columns that are NOT NULL."),
+                    key != NIL ? errhint("ALTER TABLE %s ADD PRIMARY KEY (%s);", name, quoted_names(key))
+                               : errhint("ALTER TABLE %s ADD COLUMN sluice_id bigint GENERATED ALWAYS AS IDENTITY "
+                                         "PRIMARY KEY;",
+                                         name)));
+    pg_unreachable();
+}
+
 static void check_table(Relation relation, Oid owner) {
     const Oid table = RelationGetRelid(relation);
     const char *name = relation_name(table);
@@ -110,11 +125,7 @@ static void check_table(Relation relation, Oid owner) {
         ereport(ERROR, (errcode(ERRCODE_WRONG_OBJECT_TYPE), errmsg("lineage: %s is not a table", name),
                         errdetail("The rows of views and foreign tables have no key by which they could be known.")));
     if (lineage_key(relation) == NIL)
-        ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-                        errmsg("lineage: the rows of %s cannot be told apart: it has no primary key", name),
-                        errdetail("Nor has it a unique index over columns that are NOT NULL."),
-                        errhint("ALTER TABLE %s ADD COLUMN sluice_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY;",
-                                name)));
+        refuse_keyless(relation);
     if (pg_class_aclcheck(table, owner, ACL_TRIGGER) != ACLCHECK_OK)
         ereport(ERROR,
                 (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE), errmsg("permission denied to create triggers on %s", name),
