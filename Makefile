@@ -15,8 +15,8 @@ MODULE_big := sluice
 VERSION := $(shell sed -n "s/^default_version *= *'\(.*\)'.*/\1/p" sluice.control 2>/dev/null)
 
 # The C++ sources, src/NAME.cpp: what others stand on comes first.
-ROOMS := bridge names naming catalog json_text value path mapping mapping_text document content coercion convert format foreign_key lineage_tables lineage \
-	leaf_buffer probe_walk keyed settle replaced writer sequence seen arrival leaves source expression order stamp work_list arrival_index ledger compare \
+ROOMS := bridge names naming catalog json_text value path mapping mapping_text document content coercion convert format foreign_key lineage_scope \
+	leaf_buffer probe_walk keyed settle replaced writer lineage_tables lineage sequence seen arrival leaves source expression order stamp work_list arrival_index ledger compare \
 	shape dictionary coverage infer ddl key key_plan shred_plan shred sample grow cursor sequence_cursor snapshot_cursor hash_cursor \
 	datum_set partitions load_definition track back_off load_plan trigger_cursor \
 	job errand cron pipeline rights chunk reject shred_work \

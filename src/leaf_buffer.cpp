@@ -2,7 +2,7 @@
 // See writer_state.hpp.
 #include "writer_state.hpp"
 
-#include "lineage.hpp"
+#include "lineage_scope.hpp"
 
 namespace sluice {
 

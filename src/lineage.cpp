@@ -11,118 +11,48 @@
 #include "lineage.hpp"
 
 #include "catalog.hpp"
+#include "lineage_scope.hpp"
 #include "lineage_tables.hpp"
-#include "names.hpp"
 #include "pipeline.hpp"
+#include "writer.hpp"
 
 namespace sluice {
 
-// ---- which run it is
-
-static LineageScope *scopes = NULL;
-
-void enter_lineage(LineageScope *scope) {
-    scope->outer = scopes;
-    scope->memory = AllocSetContextCreate(CurrentMemoryContext, "sluice source rows", ALLOCSET_DEFAULT_SIZES);
-    scopes = scope;
-}
-
-void leave_lineage(LineageScope *scope) { scopes = scope->outer; }
-
-static const LineageScope *scope_of(int32 pipeline) {
-    const LineageScope *scope = scopes;
-    while (scope && scope->pipeline != pipeline)
-        scope = scope->outer;
-    return scope;
-}
-
-// ---- source rows
-
-struct PlaceKey {
-    Oid relation;
-    ItemPointerData tid;
-    uint16 unused;
-};
-
-struct PlacedRow {
-    PlaceKey key;
-    const char *place;
-};
-
-void start_lineage_batch() {
-    MemoryContextReset(scopes->memory);
-    scopes->placed = NULL;
-    scopes->documents = NULL;
-    scopes->room = 0;
-    scopes->place = NULL;
-}
-
-bool notes_source_rows() { return scopes && scopes->notes; }
-
-void place_all(const char *place) {
-    if (notes_source_rows())
-        scopes->place = MemoryContextStrdup(scopes->memory, place);
-}
-
-void note_document(int64 number, const char *place) {
-    if (number >= scopes->room) {
-        const int64 room = Max(number * 2, static_cast<int64>(1024));
-        const char **documents =
-            static_cast<const char **>(MemoryContextAllocHuge(scopes->memory, sizeof(char *) * room));
-        if (scopes->room > 0)
-            memcpy(documents, scopes->documents, sizeof(char *) * scopes->room);
-        scopes->documents = documents;
-        scopes->room = room;
-    }
-    scopes->documents[number] = MemoryContextStrdup(scopes->memory, place);
-}
-
-static HTAB *make_places() {
-    HASHCTL control{};
-    control.keysize = sizeof(PlaceKey);
-    control.entrysize = sizeof(PlacedRow);
-    control.hcxt = scopes->memory;
-    return hash_create("sluice source rows", 4096, &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
-}
-
-void place_row(Oid relation, const ItemPointerData *tid, int64 document) {
-    if (document < 1 || document >= scopes->room)
-        return;
-    if (!scopes->placed)
-        scopes->placed = make_places();
-    const PlaceKey key{relation, *tid, 0};
-    static_cast<PlacedRow *>(hash_search(scopes->placed, &key, HASH_ENTER, NULL))->place = scopes->documents[document];
-}
-
-static const char *place_of(const LineageScope *scope, Oid relation, const ItemPointerData *tid) {
-    if (!scope || scope->place || !scope->placed)
-        return scope ? scope->place : NULL;
-    const PlaceKey key{relation, *tid, 0};
-    const PlacedRow *row = static_cast<const PlacedRow *>(hash_search(scope->placed, &key, HASH_FIND, NULL));
-    return row ? row->place : NULL;
-}
-
 // ---- rows as text
 
-const char *row_text(TupleDesc columns, const AttrNumber *numbers, int count, const Datum *values, const bool *nulls) {
-    StringInfoData text;
-    initStringInfo(&text);
-    for (int i = 0; i < (numbers ? count : columns->natts); i++) {
-        const int at = numbers ? numbers[i] - 1 : i;
-        Form_pg_attribute column = TupleDescAttr(columns, at);
+RowText make_row_text(TupleDesc columns) {
+    RowText to{columns, static_cast<FmgrInfo *>(palloc0(sizeof(FmgrInfo) * (columns->natts + 1))),
+               static_cast<const char **>(palloc0(sizeof(char *) * (columns->natts + 1)))};
+    for (int i = 0; i < columns->natts; i++) {
+        Form_pg_attribute column = TupleDescAttr(columns, i);
         if (column->attisdropped || (column->attgenerated && column->attgenerated != ATTRIBUTE_GENERATED_STORED))
             continue;
-        appendStringInfoString(&text, text.len ? ", " : "{");
-        escape_json(&text, NameStr(column->attname));
-        appendStringInfoString(&text, ": ");
-        if (nulls[at]) {
-            appendStringInfoString(&text, "null");
-            continue;
-        }
         Oid output;
         bool varlena;
         getTypeOutputInfo(column->atttypid, &output, &varlena);
-        escape_json(&text, OidOutputFunctionCall(output, values[at]));
+        fmgr_info(output, &to.outputs[i]);
+        StringInfoData label;
+        initStringInfo(&label);
+        escape_json(&label, NameStr(column->attname));
+        to.labels[i] = label.data;
+    }
+    return to;
+}
+
+const char *row_text(const RowText *row, const AttrNumber *numbers, int count, const Datum *values, const bool *nulls) {
+    StringInfoData text;
+    initStringInfo(&text);
+    for (int i = 0; i < (numbers ? count : row->columns->natts); i++) {
+        const int at = numbers ? numbers[i] - 1 : i;
+        if (!row->labels[at])
+            continue;
+        appendStringInfoString(&text, text.len ? ", " : "{");
+        appendStringInfoString(&text, row->labels[at]);
+        appendStringInfoString(&text, ": ");
+        if (nulls[at])
+            appendStringInfoString(&text, "null");
+        else
+            escape_json(&text, OutputFunctionCall(&row->outputs[at], values[at]));
     }
     appendStringInfoString(&text, text.len ? "}" : "{}");
     return text.data;
@@ -143,6 +73,7 @@ struct NotedTable {
     int32 pipeline;
     int target;
     TupleDesc columns;
+    RowText text;
     int key_count;
     AttrNumber key[INDEX_MAX_KEYS];
 };
@@ -196,63 +127,63 @@ static const char *text_of(const NotedRow *row, bool whole) {
     Datum *values = static_cast<Datum *>(palloc(sizeof(Datum) * (table->columns->natts + 1)));
     bool *nulls = static_cast<bool *>(palloc(sizeof(bool) * (table->columns->natts + 1)));
     heap_deform_tuple(row->row, table->columns, values, nulls);
-    return row_text(table->columns, whole ? NULL : table->key, table->key_count, values, nulls);
+    return row_text(&table->text, whole ? NULL : table->key, table->key_count, values, nulls);
 }
 
-struct TextColumn {
-    Datum *values;
-    bool *nulls;
-};
+// The columns of sluice.lineage that are written: all.
+enum { entry_column, pipeline_column, target_column, operation_column, run_column, batch_column, written_column,
+       source_column, key_column, before_column, column_count };
 
-static TextColumn make_text_column(int count) {
-    return TextColumn{static_cast<Datum *>(palloc0(sizeof(Datum) * count)),
-                      static_cast<bool *>(palloc(sizeof(bool) * count))};
-}
-
-static void set_text(TextColumn *column, int at, const char *text) {
-    column->nulls[at] = !text;
+static void set_text(WriterRow *row, int column, const char *text) {
+    row->nulls[column] = !text;
     if (text)
-        column->values[at] = CStringGetTextDatum(text);
+        row->values[column] = CStringGetTextDatum(text);
 }
 
-static void add_texts(Parameters *parameters, const TextColumn *column, int count) {
-    int dimensions[] = {count}, lower[] = {1};
-    add_value(parameters, TEXTARRAYOID,
-              PointerGetDatum(construct_md_array(column->values, column->nulls, 1, dimensions, lower, TEXTOID, -1, false,
-                                                 TYPALIGN_INT)));
+static void set_number(WriterRow *row, int column, int64 number) {
+    row->nulls[column] = number == 0;
+    row->values[column] = Int64GetDatum(number);
 }
 
-static void execute_insert(const NotedRow *rows, int count) {
-    constexpr int number_count = 5, text_count = 4;
-    int64 *numbers[number_count];
-    TextColumn texts[text_count];
-    for (int64 *&column : numbers)
-        column = static_cast<int64 *>(palloc(sizeof(int64) * count));
-    for (TextColumn &column : texts)
-        column = make_text_column(count);
+static void fill_entry(WriterRow *entry, const NotedRow *row) {
+    set_number(entry, entry_column, row->entry);
+    entry->values[pipeline_column] = Int32GetDatum(row->table->pipeline);
+    entry->values[target_column] = Int32GetDatum(row->table->target);
+    entry->values[written_column] = TimestampTzGetDatum(GetCurrentTransactionStartTimestamp());
+    entry->nulls[pipeline_column] = entry->nulls[target_column] = entry->nulls[written_column] = false;
+    set_number(entry, run_column, row->run_id);
+    set_number(entry, batch_column, row->batch);
+    set_text(entry, operation_column, row->operation);
+    set_text(entry, source_column, row->place);
+    set_text(entry, key_column, row->row ? text_of(row, false) : NULL);
+    set_text(entry, before_column, row->keeps_rest ? text_of(row, true) : NULL);
+}
+
+// insert_entries writes them like rows of a target, as the superuser. CurrentMemoryContext is for all of it.
+static void insert_entries(const NotedRow *rows, int count) {
+    WriterTarget target{};
+    target.relation = get_relname_relid("lineage", get_namespace_oid("sluice", false));
+    target.parent = -1;
+    target.mode = Mode::Append;
+    for (int i = 1; i <= column_count; i++)
+        target.written = bms_add_member(target.written, i);
+    MemoryContext all = CurrentMemoryContext;
+    MemoryContext each = AllocSetContextCreate(all, "sluice lineage entry", ALLOCSET_DEFAULT_SIZES);
+    const CatalogScope catalog = enter_catalog();
     const int settings = enter_plain_texts();
+    const WriterOptions options{};
+    Writer *writer = writer_begin(&target, 1, &options, make_writer_cache(all));
     for (int i = 0; i < count; i++) {
-        const NotedRow *row = &rows[i];
-        const int64 of_row[] = {row->table->pipeline, row->table->target, row->run_id, row->batch, row->entry};
-        for (int n = 0; n < number_count; n++)
-            numbers[n][i] = of_row[n];
-        set_text(&texts[0], i, row->operation);
-        set_text(&texts[1], i, row->place);
-        set_text(&texts[2], i, row->row ? text_of(row, false) : NULL);
-        set_text(&texts[3], i, row->keeps_rest ? text_of(row, true) : NULL);
+        WriterRow entry = writer_row(writer, 0);
+        MemoryContextSwitchTo(each);
+        fill_entry(&entry, &rows[i]);
+        (void)writer_put(writer, 0);
+        MemoryContextSwitchTo(all);
+        MemoryContextReset(each);
     }
+    (void)writer_finish(writer);
     AtEOXact_GUC(false, settings);
-    Parameters parameters{};
-    for (const int64 *column : numbers)
-        add_numbers(&parameters, column, count);
-    for (const TextColumn &column : texts)
-        add_texts(&parameters, &column, count);
-    static CatalogStatement statement;
-    catalog_prepared(&statement,
-                     "INSERT INTO sluice.lineage (pipeline_id, target, run_id, batch, entry, operation, source_row, "
-                     "row_key, before) SELECT p::int, t::int, nullif(r, 0), nullif(b, 0), e, o, s, k, w "
-                     "FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9) u(p, t, r, b, e, o, s, k, w)",
-                     &parameters);
+    leave_catalog(&catalog);
 }
 
 static void free_row(const NotedRow *row) {
@@ -264,20 +195,12 @@ static void free_row(const NotedRow *row) {
 
 // write_from writes the rows from number `first` on, and forgets them.
 static void write_from(int first) {
-    constexpr int most = 4096;
     const int end = waiting->count;
-    MemoryContext work =
-        AllocSetContextCreate(CurrentMemoryContext, "sluice lineage entries", ALLOCSET_DEFAULT_SIZES);
+    if (first == end)
+        return;
+    MemoryContext work = AllocSetContextCreate(CurrentMemoryContext, "sluice lineage entries", ALLOCSET_DEFAULT_SIZES);
     MemoryContext before = MemoryContextSwitchTo(work);
-    SPI_connect();
-    MemoryContext connected = CurrentMemoryContext;
-    for (int at = first; at < end; at += most) {
-        MemoryContextSwitchTo(work);
-        execute_insert(waiting->rows + at, Min(most, end - at));
-        MemoryContextReset(work);
-    }
-    MemoryContextSwitchTo(connected);
-    SPI_finish();
+    insert_entries(waiting->rows + first, end - first);
     MemoryContextSwitchTo(before);
     MemoryContextDelete(work);
     for (int i = first; i < end; i++)
@@ -361,6 +284,7 @@ static NotedTable *describe_table(const TriggerData *data) {
     table->pipeline = pg_strtoint32(trigger->tgargs[0]);
     table->target = pg_strtoint32(trigger->tgargs[1]);
     table->columns = CreateTupleDescCopyConstr(RelationGetDescr(data->tg_relation));
+    table->text = make_row_text(table->columns);
     table->gone = !OidIsValid(pipeline_owner(table->pipeline));
     MemoryContextSwitchTo(before);
     find_key(table, data->tg_relation);
@@ -489,7 +413,7 @@ void start_restoring(Restoring *state) {
 void end_restoring() { restoring = NULL; }
 
 static void note_row(const TriggerData *data, NotedTable *table) {
-    const LineageScope *scope = scope_of(table->pipeline);
+    const LineageScope *scope = lineage_scope(table->pipeline);
     const Oid relation = RelationGetRelid(data->tg_relation);
     HeapTuple row = data->tg_trigtuple;
     if (TRIGGER_FIRED_BY_INSERT(data->tg_event)) {
@@ -512,7 +436,7 @@ static void note_change(const TriggerData *data) {
         return;
     const bool restores = restoring && restoring->pipeline == table->pipeline;
     if (TRIGGER_FIRED_BY_TRUNCATE(data->tg_event)) {
-        (void)add_row(table, scope_of(table->pipeline), "truncate");
+        (void)add_row(table, lineage_scope(table->pipeline), "truncate");
         return;
     }
     if (!restores) {

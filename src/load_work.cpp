@@ -11,7 +11,7 @@
 #include "content.hpp"
 #include "datum_set.hpp"
 #include "load_definition.hpp"
-#include "lineage.hpp"
+#include "lineage_scope.hpp"
 #include "load_plan.hpp"
 #include "names.hpp"
 #include "partitions.hpp"

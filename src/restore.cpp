@@ -425,10 +425,11 @@ static void check_written(const Restore *restore, const RestoredTable *table) {
     Datum *values = static_cast<Datum *>(palloc(sizeof(Datum) * type->natts));
     bool *nulls = static_cast<bool *>(palloc(sizeof(bool) * type->natts));
     const int settings = enter_plain_texts();
+    const RowText row = make_row_text(type);
     for (uint64 i = 0; i < count; i++) {
         heap_deform_tuple(rows->vals[i], type, values, nulls);
         char *before = TextDatumGetCString(values[0]);
-        const char *now = row_text(type, numbers, type->natts - 1, values, nulls);
+        const char *now = row_text(&row, numbers, type->natts - 1, values, nulls);
         if (strcmp(before, now) != 0 &&
             !DatumGetBool(DirectFunctionCall2(jsonb_contains, DirectFunctionCall1(jsonb_in, CStringGetDatum(now)),
                                               DirectFunctionCall1(jsonb_in, CStringGetDatum(before)))))

@@ -20,6 +20,7 @@
 #include "catalog.hpp"
 #include "cursor.hpp"
 #include "lineage.hpp"
+#include "lineage_scope.hpp"
 #include "lineage_tables.hpp"
 #include "outcome.hpp"
 #include "pipeline.hpp"
@@ -326,6 +327,7 @@ static BatchEnd read_batch(Run *run, RunCounts *counts) {
 // work_batch does one batch: everything between its begin and its commit.
 static BatchEnd work_batch(Run *run) {
     PushActiveSnapshot(GetTransactionSnapshot());
+    flush_lineage(); // what the transaction did before
     const OwnerScope owner = enter_owner(run->pipeline, run->atomic);
     const bool first = !run->planned_well, steps = run->read_all;
     run->taken = 0;

@@ -5,7 +5,7 @@
 // same pages of index and table.
 #include "keyed.hpp"
 
-#include "lineage.hpp"
+#include "lineage_scope.hpp"
 
 #include "names.hpp"
 

@@ -2,7 +2,7 @@
 // at once, with its final values at hand, the starting point of the table's children.
 #include "shred.hpp"
 
-#include "lineage.hpp"
+#include "lineage_scope.hpp"
 #include "names.hpp"
 
 namespace sluice {

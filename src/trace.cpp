@@ -115,7 +115,8 @@ static AttrNumber *key_numbers(Relation table, List *key) {
 static const char *plain_row_text(TupleDesc columns, const AttrNumber *numbers, int count, const Datum *values,
                                   const bool *nulls) {
     const int settings = enter_plain_texts();
-    const char *text = row_text(columns, numbers, count, values, nulls);
+    const RowText row = make_row_text(columns);
+    const char *text = row_text(&row, numbers, count, values, nulls);
     AtEOXact_GUC(false, settings);
     return text;
 }

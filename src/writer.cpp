@@ -2,7 +2,7 @@
 // order; where the server's COPY and INSERT differ (domains without default), INSERT is followed.
 #include "writer_state.hpp"
 
-#include "lineage.hpp"
+#include "lineage_scope.hpp"
 #include "names.hpp"
 
 namespace sluice {
