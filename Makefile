@@ -38,13 +38,13 @@ SQL_PIECES := catalog format content pipeline arrival infer \
 # test/check fails when a file is there that its list does not name.
 REGRESS := \
 	shred path types value format content mapping infer target error reject unknown preview writer key foreign_key pipeline \
-	snapshot hash arrival position purge rights run_all schedule_errors comments report \
+	snapshot hash arrival position lineage purge rights run_all schedule_errors comments report \
 	merge merge_rows merge_targets merge_reject deep \
 	latest merge_patch create_table \
 	signed facts facts_mapping measure dimension retention \
 	load track partitions back_off
 
-ISOLATION := after facts foreign_key key merge notify load run sequence sequence_orders sequence_partition sequence_prepared snapshot hash hash_arrival hash_stamp watch
+ISOLATION := after facts foreign_key key lineage merge notify load run sequence sequence_orders sequence_partition sequence_prepared snapshot hash hash_arrival hash_stamp watch
 
 REGRESS_OPTS := --inputdir=. --load-extension=sluice
 ISOLATION_OPTS := --inputdir=test/isolation --load-extension=sluice

@@ -109,6 +109,11 @@ $$;
 INSERT INTO person (app, name) VALUES (1, 'was there'), (2, NULL); -- by somebody else, before the pipeline
 CALL check_rewind('person', '{person,person_phone,person_note,person_word,account,town}',
     'INSERT INTO person_stage (doc) SELECT person(g) FROM generate_series(1, 12 + $1) g', '{id,note_id,word_id}', 8);
+INSERT INTO person_stage (doc) VALUES ('{"app": 3, "name": "three"}'), ('{"app": 3, "n": 1.50}');
+CALL sluice.run('person');
+INSERT INTO person_stage (doc) VALUES ('{"app": 3, "name": "three again"}');
+CALL sluice.run('person');
+SELECT operation, batch, source_row LIKE 'id = %' AS of_a_row, before - '{id,extra,tags}'::text[] AS before FROM sluice.trace('person', '{"app": 3}') LIMIT 1;
 SELECT count(*) > 0 AS several FROM sluice.trace('person', '{"app": 3}') WHERE operation = 'update' AND before ->> 'app' = '3' AND source_row LIKE 'id = %';
 
 -- with the hash cursor, small batches and rejects
@@ -153,7 +158,11 @@ CALL check_rewind('merged', '{merged,merge_state}', $$
         '2024-01-01'::timestamptz + random() * interval '100 days'
     FROM generate_series(1, 40) g$$, '{}', 8);
 SELECT count(*) > 0 AS waiting FROM merge_state WHERE sluice_waiting IS NOT NULL;
-SELECT DISTINCT operation FROM generate_series(0, 30) g, sluice.trace('merged', jsonb_build_object('id', g)) ORDER BY 1;
+INSERT INTO change (id, name, gone, at) VALUES (7, 'seven', NULL, '2025-01-01');
+CALL sluice.run('merged');
+INSERT INTO change (id, name, gone, at) VALUES (7, NULL, true, '2025-01-02');
+CALL sluice.run('merged');
+SELECT operation, source_row, before ->> 'name' AS name FROM sluice.trace('merged', '{"id": 7}') LIMIT 1;
 
 -- Facts: added and replaced, with dimensions, history, surrogates, a calendar and a retention
 
@@ -204,10 +213,175 @@ CREATE TABLE device_2 (device text NOT NULL, value bigint, events bigint, day da
 ALTER TABLE device ATTACH PARTITION device_2 FOR VALUES FROM ('2024-01-05') TO (MAXVALUE);
 SELECT sluice.create_load('device', 'event', 'day', 'device', 'day',
     'SELECT day, device, count(*) AS events, sum(value) AS value FROM event WHERE day = $1 GROUP BY 1, 2', track => 'trigger', lineage => true);
+INSERT INTO event (device, day, value) VALUES ('a', '2024-01-01', 0), ('a', '2024-01-02', 0);
 INSERT INTO device VALUES ('2024-01-02', 'z', 1, 1); -- somebody else's, replaced by the first load
 CALL check_rewind('device', '{device,device_1}', $$INSERT INTO event (device, day, value) SELECT 'd' || (random() * 3)::int, '2024-01-01'::date + (random() * 8)::int, g FROM generate_series(1, 5) g$$, '{}', 8);
 SELECT operation, source_row, before FROM sluice.trace('device', '{"day": "2024-01-02", "device": "z"}');
-SELECT operation, source_row FROM sluice.trace('device_1', (SELECT jsonb_build_object('day', min(day), 'device', min(device)) FROM device WHERE day = (SELECT min(day) FROM device)));
+SELECT operation, source_row FROM sluice.trace('device_1', '{"day": "2024-01-01", "device": "a"}');
 CREATE TABLE copied (id bigint PRIMARY KEY, device text, day date, loaded timestamptz DEFAULT now());
 SELECT sluice.create_load('copied', 'event', 'day', 'copied', 'day', 'SELECT id, device, day FROM event WHERE day = $1', lineage => true);
 CALL check_rewind('copied', '{copied}', $$INSERT INTO event (device, day, value) SELECT 'e', '2024-02-01'::date + (random() * 8)::int, g FROM generate_series(1, 3) g$$, '{loaded}', 6);
+
+-- Changes by somebody else
+
+ALTER SEQUENCE sluice.run_log_run_id_seq RESTART 10000; -- how many runs there were before is chance
+CREATE TABLE item_stage (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, doc jsonb);
+CREATE TABLE item (id int PRIMARY KEY, name text UNIQUE, amount numeric);
+SELECT sluice.create_shred('item', 'item_stage', 'doc', '{"item": {"key": "id", "columns": {"id": "$.id", "name": "$.name", "amount": "$.amount"}}}', lineage => true);
+INSERT INTO item_stage (doc) VALUES ('{"id": 1, "name": "a", "amount": 1}'), ('{"id": 2, "name": "b", "amount": 2}');
+CALL sluice.run('item');
+SELECT max(run_id) AS first FROM sluice.runs WHERE pipeline = 'item' \gset
+INSERT INTO item_stage (doc) VALUES ('{"id": 1, "name": "a", "amount": 10}'), ('{"id": 3, "name": "c", "amount": 3}');
+CALL sluice.run('item');
+SELECT max(run_id) AS second FROM sluice.runs WHERE pipeline = 'item' \gset
+UPDATE item SET amount = 20 WHERE id = 2; -- a row that the second run did not write
+BEGIN;
+SAVEPOINT a;
+UPDATE item SET amount = 5 WHERE id = 1;
+ROLLBACK TO a; -- it did not happen
+SELECT operation, run_id = :second AS second FROM sluice.trace('item', '{"id": 1}');
+COMMIT;
+UPDATE item SET amount = 30 WHERE id = 3;
+CALL sluice.rewind('item', :first);
+SELECT operation, run_id = :second AS second, before FROM sluice.trace('item', '{"name": "c"}');
+SET session_replication_role = replica;
+UPDATE item SET id = 4 WHERE id = 3; -- seen all the same
+RESET session_replication_role;
+SELECT operation, run_id = :second AS second, before FROM sluice.trace('item', '{"id": 3}');
+CALL sluice.rewind('item', :first);
+CALL sluice.rewind('item', :second); -- nothing to undo
+-- a name that a row to be put back needs was given to another row
+INSERT INTO item_stage (doc) VALUES ('{"id": 1, "name": "other", "amount": 10}');
+CALL sluice.run('item');
+INSERT INTO item VALUES (9, 'a');
+CALL sluice.rewind('item', :second);
+DELETE FROM item WHERE id = 9;
+CALL sluice.rewind('item', :second);
+SELECT * FROM item ORDER BY id;
+INSERT INTO item_stage (doc) VALUES ('{"id": 5, "name": "e", "amount": 5}');
+CALL sluice.run('item');
+-- what does not change the rows of later runs does no harm: renames, columns that are added
+ALTER TABLE item RENAME TO thing;
+ALTER TABLE thing ADD COLUMN more int DEFAULT 7;
+ALTER TABLE thing RENAME TO item;
+INSERT INTO item_stage (doc) VALUES ('{"id": 5, "name": "e", "amount": 50}');
+CALL sluice.run('item');
+SELECT max(run_id) AS third FROM sluice.runs WHERE pipeline = 'item' \gset
+CALL sluice.rewind('item', :second);
+SELECT * FROM item ORDER BY id;
+CALL sluice.run('item');
+-- triggers that would change what is put back, or other rows along
+CREATE FUNCTION meddle() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN new.more := coalesce(new.more, 0) + 1; RETURN new; END $$;
+INSERT INTO item_stage (doc) VALUES ('{"id": 1, "name": "a", "amount": 77}');
+CALL sluice.run('item');
+SELECT max(run_id) AS fourth FROM sluice.runs WHERE pipeline = 'item' AND run_id < (SELECT max(run_id) FROM sluice.runs WHERE pipeline = 'item') \gset
+CREATE TRIGGER meddle BEFORE UPDATE ON item FOR EACH ROW EXECUTE FUNCTION meddle();
+CALL sluice.rewind('item', :fourth);
+CREATE OR REPLACE FUNCTION meddle() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN UPDATE item SET amount = 0 WHERE id = 2; RETURN new; END $$;
+ALTER TABLE item DISABLE TRIGGER meddle;
+DROP TRIGGER meddle ON item;
+CREATE TRIGGER meddle AFTER UPDATE ON item FOR EACH ROW WHEN (new.id = 1) EXECUTE FUNCTION meddle();
+CALL sluice.rewind('item', :fourth);
+DROP TRIGGER meddle ON item;
+TRUNCATE item;
+SELECT operation, run_id IS NULL AS by_others FROM sluice.trace('item', '{"id": 5}') LIMIT 1;
+CALL sluice.rewind('item', :fourth);
+
+-- Switching it off and on, dropping
+
+SELECT sluice.alter_pipeline('item', lineage => false);
+SELECT * FROM sluice.trace('item', '{"id": 5}');
+SELECT count(*) FROM pg_trigger WHERE tgrelid = 'item'::regclass;
+SELECT sluice.alter_pipeline('item', lineage => true);
+INSERT INTO item_stage (doc) VALUES ('{"id": 6, "name": "f", "amount": 6}');
+CALL sluice.run('item');
+CALL sluice.rewind('item', :fourth); -- what ran without
+SELECT max(run_id) AS last FROM sluice.runs WHERE pipeline = 'item' AND status = 'succeeded' AND run_id < (SELECT max(run_id) FROM sluice.runs WHERE pipeline = 'item') \gset
+CALL sluice.rewind('item', :last);
+SELECT count(*) FROM item;
+SELECT sluice.create_merge('unknown', 'change', 'merged', '{id}', 'at', columns => '{name}');
+CALL sluice.run('unknown');
+CALL sluice.rewind('unknown', 0);
+SELECT sluice.drop_pipeline('unknown');
+SELECT pipeline_id AS item FROM sluice.pipeline WHERE name = 'item' \gset
+SELECT sluice.drop_pipeline('item');
+SELECT count(*) FROM pg_trigger WHERE tgrelid = 'item'::regclass;
+SELECT count(*) FROM sluice.lineage WHERE pipeline_id = :item;
+
+-- What is kept no longer than the history of runs: of each row the last entry
+
+CREATE TABLE aged_stage (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, doc jsonb);
+CREATE TABLE aged (id int PRIMARY KEY, n int);
+SELECT sluice.create_shred('aged', 'aged_stage', 'doc', '{"aged": {"key": "id", "columns": {"id": "$.id", "n": "$.n"}}}', lineage => true);
+INSERT INTO aged_stage (doc) VALUES ('{"id": 1, "n": 1}'), ('{"id": 2, "n": 1}'), ('{"id": 3, "n": 1}');
+CALL sluice.run('aged');
+INSERT INTO aged_stage (doc) VALUES ('{"id": 1, "n": 2}');
+CALL sluice.run('aged');
+UPDATE aged SET n = 9 WHERE id = 2;
+INSERT INTO aged_stage (doc) VALUES ('{"id": 3, "n": 3}');
+CALL sluice.run('aged');
+UPDATE sluice.run_log SET started_at = started_at - interval '100 days' WHERE pipeline_id = (SELECT pipeline_id FROM sluice.pipeline WHERE name = 'aged') AND NOT run_id IN (SELECT max(run_id) FROM sluice.run_log GROUP BY pipeline_id);
+INSERT INTO aged_stage (doc) VALUES ('{"id": 4, "n": 4}');
+CALL sluice.run('aged');
+SELECT g AS id, array_agg(operation ORDER BY written_at) AS entries FROM generate_series(1, 4) g, sluice.trace('aged', jsonb_build_object('id', g)) GROUP BY g ORDER BY g;
+
+-- Wrong use
+
+SELECT * FROM sluice.trace(NULL, '{}');
+SELECT * FROM sluice.trace('aged', NULL);
+SELECT * FROM sluice.trace('aged', '[1]');
+SELECT * FROM sluice.trace('aged', '{}');
+SELECT * FROM sluice.trace('aged', '{"idd": 1}');
+SELECT * FROM sluice.trace('aged', '{"id": "one"}');
+SELECT * FROM sluice.trace('aged', '{"id": null}');
+SELECT * FROM sluice.trace('aged', '{"n": 99}');
+UPDATE aged SET n = 4;
+SELECT * FROM sluice.trace('aged', '{"n": 4}');
+SELECT * FROM sluice.trace('aged_stage', '{"id": 1}');
+SELECT sluice.note_lineage();
+CREATE TABLE keyless (a int, b int);
+SELECT sluice.create_shred('keyless', 'aged_stage', 'doc', '{"keyless": {"columns": {"a": "$.id"}}}', lineage => true);
+CREATE UNIQUE INDEX ON keyless (a);
+SELECT sluice.create_shred('keyless', 'aged_stage', 'doc', '{"keyless": {"columns": {"a": "$.id"}}}', lineage => true);
+CREATE VIEW aged_view AS SELECT * FROM aged;
+SELECT sluice.create_shred('view', 'aged_stage', 'doc', '{"aged_view": {"columns": {"id": "$.id"}}}', lineage => true);
+SELECT sluice.create_shred('more', 'aged_stage', 'doc', '{"aged": {"key": "id", "columns": {"id": "$.id", "n": "$.n"}}}', lineage => true);
+SELECT sluice.alter_pipeline('more', mapping => '{"aged": {"key": "id", "columns": {"id": "$.id"}}, "keyless": {"columns": {"a": "$.id"}}}');
+BEGIN ISOLATION LEVEL REPEATABLE READ;
+CALL sluice.rewind('plain', 0);
+ROLLBACK;
+
+-- Another role: it needs the right TRIGGER, and sees lineage of its own pipelines alone
+
+CREATE ROLE lineage_loader;
+GRANT USAGE, CREATE ON SCHEMA lineage TO lineage_loader;
+CREATE TABLE theirs (id int PRIMARY KEY, n int);
+GRANT SELECT ON aged_stage TO lineage_loader;
+GRANT SELECT, INSERT, UPDATE, DELETE ON theirs TO lineage_loader;
+SET ROLE lineage_loader;
+SELECT sluice.create_shred('theirs', 'aged_stage', 'doc', '{"theirs": {"key": "id", "columns": {"id": "$.id", "n": "$.n"}}}', lineage => true);
+RESET ROLE;
+GRANT TRIGGER ON theirs TO lineage_loader;
+SET ROLE lineage_loader;
+SELECT sluice.create_shred('theirs', 'aged_stage', 'doc', '{"theirs": {"key": "id", "columns": {"id": "$.id", "n": "$.n"}}}', lineage => true);
+CALL sluice.run('theirs');
+SELECT operation, source_row FROM sluice.trace('theirs', '{"id": 2}');
+SELECT * FROM sluice.trace('aged', '{"id": 2}');
+SELECT * FROM sluice.lineage;
+CREATE TRIGGER forged AFTER INSERT ON theirs FOR EACH ROW EXECUTE FUNCTION sluice.note_lineage('1', '1');
+RESET ROLE;
+CALL sluice.run('theirs');
+INSERT INTO aged_stage (doc) VALUES ('{"id": 2, "n": 22}');
+CALL sluice.run('theirs'); -- by a superuser, as its owner
+SET ROLE lineage_loader;
+SELECT operation, source_row, before FROM sluice.trace('theirs', '{"id": 2}');
+CALL sluice.rewind('theirs', 0);
+SELECT * FROM theirs;
+RESET ROLE;
+DROP OWNED BY lineage_loader;
+INSERT INTO theirs VALUES (1, 1); -- the trigger that is left does nothing
+SELECT count(*) FROM pg_trigger WHERE tgrelid = 'theirs'::regclass;
+
+SET client_min_messages = error;
+DROP SCHEMA lineage CASCADE;
+DROP ROLE lineage_loader;
