@@ -92,8 +92,7 @@ Turn **order_turns(const Turns *turns) {
     return walk.order;
 }
 
-// lock_order keeps others from changing `after` meanwhile.
-static void lock_order() {
+void lock_order() {
     const LOCKTAG tag = pipeline_lock_tag(0); // of no pipeline
     (void)LockAcquire(&tag, ExclusiveLock, false, false);
 }

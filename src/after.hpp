@@ -32,6 +32,9 @@ Turn *find_turn(const Turns *turns, const char *name); // NULL: there is none
 // order_turns tells in which order they run: by name, as far as `after` does not say otherwise.
 Turn **order_turns(const Turns *turns);
 
+// lock_order keeps others from changing which pipelines run after which, until the end of the transaction.
+void lock_order();
+
 // check_after checks what the pipeline `name` (it may be a new one) is to run after: pipelines that are there and the caller's
 // own, none of which runs after `name`. It stays so until the end of the transaction.
 void check_after(const char *name, List *after);

@@ -6,8 +6,8 @@
 namespace sluice {
 
 // attempt does a piece of work in a subtransaction of its own. An error rolls that back and is given (in CurrentMemoryContext) to
-// the caller, who owes it: to be rethrown, or told.
-template <class Work> ErrorData *attempt(Work work) {
+// the caller, who owes it: to be rethrown, or told. `rehearses`: what was done is rolled back, too.
+template <class Work> ErrorData *attempt(Work work, bool rehearses = false) {
     MemoryContext memory = CurrentMemoryContext;
     ResourceOwner resources = CurrentResourceOwner;
     ErrorData *volatile error = NULL;
@@ -16,7 +16,10 @@ template <class Work> ErrorData *attempt(Work work) {
     PG_TRY();
     {
         work();
-        ReleaseCurrentSubTransaction();
+        if (rehearses)
+            RollbackAndReleaseCurrentSubTransaction();
+        else
+            ReleaseCurrentSubTransaction();
     }
     PG_CATCH();
     {

@@ -17,7 +17,7 @@ void leave_catalog(const CatalogScope *scope);
 
 // A Parameters list grows by add_*; it is handed to catalog_execute.
 struct Parameters {
-    static constexpr int most = 32;
+    static constexpr int most = 40;
     int count;
     Oid types[most];
     Datum values[most];

@@ -24,7 +24,8 @@ const char *job_name(const char *pipeline) {
         return name.data;
     constexpr int kept = 40;
     const uint64 hash = hash_bytes_extended(reinterpret_cast<const unsigned char *>(name.data), name.len, 0);
-    return psprintf("%s~%016" INT64_MODIFIER "x", pnstrdup(name.data, pg_mbcliplen(name.data, name.len, kept)), hash);
+    return psprintf("%s~%08x%08x", pnstrdup(name.data, pg_mbcliplen(name.data, name.len, kept)),
+                    static_cast<uint32>(hash >> 32), static_cast<uint32>(hash));
 }
 
 // ---- here or elsewhere
@@ -150,22 +151,42 @@ void forget_job(const char *pipeline) {
 
 // ---- looking
 
-const char *shown_schedule(const char *pipeline, Oid owner) {
+// jobs is where jobs can be looked up; NULL: there is no pg_cron.
+static const char *jobs() {
     const CronPlace place = cron_place();
     if (place == CronPlace::Missing || (place == CronPlace::Here && !has_cron()))
+        return NULL;
+    return place == CronPlace::Here ? "(SELECT * FROM cron.job WHERE active)" : "sluice.cron_job";
+}
+
+const char *own_schedule(const char *pipeline) {
+    if (!jobs())
+        return NULL;
+    Parameters parameters{};
+    add_text(&parameters, job_name(pipeline));
+    const uint64 found =
+        catalog_execute(psprintf("SELECT j.schedule FROM %s j WHERE j.database = pg_catalog.current_database() "
+                                 "AND j.jobname::text = $1 ORDER BY j.jobid LIMIT 1",
+                                 jobs()),
+                        &parameters);
+    return found ? result_text(0, 1) : NULL;
+}
+
+const char *shown_schedule(const char *pipeline, Oid owner) {
+    if (!jobs())
         return NULL;
     Parameters parameters{};
     add_text(&parameters, job_name(pipeline));
     add_text(&parameters, job_name(NULL));
     add_value(&parameters, OIDOID, ObjectIdGetDatum(owner));
-    const uint64 found = catalog_execute(
-        psprintf("SELECT j.schedule || CASE WHEN j.jobname::text = $1 THEN '' ELSE ' (run_all)' END "
-                 "FROM %s j LEFT JOIN pg_catalog.pg_roles r ON r.rolname = j.username "
-                 "WHERE j.database = pg_catalog.current_database() AND (j.jobname::text = $1 "
-                 "OR j.jobname::text = $2 AND pg_catalog.pg_has_role(r.oid, $3, 'USAGE')) "
-                 "ORDER BY j.jobname::text = $1 DESC, j.jobid LIMIT 1",
-                 place == CronPlace::Here ? "(SELECT * FROM cron.job WHERE active)" : "sluice.cron_job"),
-        &parameters);
+    const uint64 found =
+        catalog_execute(psprintf("SELECT j.schedule || CASE WHEN j.jobname::text = $1 THEN '' ELSE ' (run_all)' END "
+                                 "FROM %s j LEFT JOIN pg_catalog.pg_roles r ON r.rolname = j.username "
+                                 "WHERE j.database = pg_catalog.current_database() AND (j.jobname::text = $1 "
+                                 "OR j.jobname::text = $2 AND pg_catalog.pg_has_role(r.oid, $3, 'USAGE')) "
+                                 "ORDER BY j.jobname::text = $1 DESC, j.jobid LIMIT 1",
+                                 jobs()),
+                        &parameters);
     return found ? result_text(0, 1) : NULL;
 }
 

@@ -35,4 +35,7 @@ void forget_job(const char *pipeline);
 // shown_schedule is how a pipeline is scheduled: by itself, or by a job of a role that runs all those of the owner; NULL: not.
 const char *shown_schedule(const char *pipeline, Oid owner);
 
+// own_schedule is the schedule of a pipeline's own job; NULL: it has none.
+const char *own_schedule(const char *pipeline);
+
 } // namespace sluice

@@ -298,15 +298,7 @@ static void check_columns(const FactsMapping *mapping) {
 }
 
 FactsMapping *read_facts_mapping(const char *text) {
-    const size_t length = strlen(text);
-    ParsedText parsed = parse_json_text(text, length, CurrentMemoryContext);
-    if (parsed.result == ParseResult::Beyond)
-        mapping_error("", "a number is too large", NULL);
-    if (parsed.result == ParseResult::Syntax)
-        json_syntax_error(&parsed, text, length, "mapping");
-    if (parsed.duplicate)
-        mapping_error(parsed.duplicate, "the word stands twice in one object", NULL);
-    const Value root = value_of_node(parsed.root);
+    const Value root = read_json(text, strlen(text), "mapping");
     require_object(root, "", "a mapping");
     FactsMapping *mapping = static_cast<FactsMapping *>(palloc0(sizeof(FactsMapping)));
     Walk walk = walk_begin(root);

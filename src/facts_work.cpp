@@ -8,6 +8,8 @@
 // surrogates are known: two groups may have one, in a history.
 //
 // In mode replace a row only tells which facts are to be rebuilt: at the end of the batch the source's rows of these are read.
+//
+// When a row does not fit, the batch is done again with each row taken alone, as in a merge: see merge_work.cpp.
 #include "facts_work.hpp"
 
 #include "attempt.hpp"
@@ -23,25 +25,31 @@
 #include "newest.hpp"
 #include "reject.hpp"
 #include "retention_table.hpp"
+#include "row_expressions.hpp"
 #include "stage.hpp"
 
 namespace sluice {
 
 class FactsWork final : public Work {
 public:
-    explicit FactsWork(Job *job) : job_(job) {}
+    explicit FactsWork(Job *job) : job_(job), alone_(evaluates_at_once(job)) {}
 
     SourceColumns plan(Relation source) override;
     List *targets() override;
     void lock() override;
-    int64 batch_size() override { return 0; }
+    bool wants_new_plan() override { return plan_ && alone_ != planned_alone_; }
+    int64 batch_size() override { return alone_ ? careful_batch_size : 0; }
     bool is_full() override;
     void begin(RunCounts *counts) override;
     void take(const SourceRow *row) override;
     void finish() override;
     bool again(const ErrorData *error, bool last) override;
+    void committed() override;
 
 private:
+    static constexpr int careful_batch_size = 10000;
+
+    void read(const Datum *inputs, const bool *nulls);
     bool try_read(const Datum *inputs, const bool *nulls, ErrorData **error);
     void fold();
     void fold_fact();
@@ -56,7 +64,12 @@ private:
     static void see_row(void *work, HeapTuple row, TupleDesc type);
 
     Job *job_;
+    bool alone_, planned_alone_; // rows are taken one by one, their expressions evaluated for each
+    bool has_row_, writing_;     // in hand, so that what fails is its fault; the rows are read
     // the plan
+    RowExpressions *expressions_; // where they are evaluated so
+    Datum *evaluated_;
+    bool *evaluated_nulls_;
     FactsPlan *plan_;
     FactsTarget *target_;
     FactRow *row_;
@@ -102,7 +115,7 @@ SourceColumns FactsWork::plan(Relation source) {
     const FactsMapping *mapping = read_facts_mapping(definition.mapping);
     refuse_retry(job_, mapping);
     FactsPlan *plan = plan_facts(mapping, find_fact_table(definition.target, "target", source), definition.newest_by,
-                                 source, pipeline->id, rejects_rows(job_));
+                                 source, pipeline->id, alone_);
     own_newest(plan, pipeline->id, pipeline->owner);
     target_ = open_facts_target(plan, job_->row);
     target_->see = job_->see;
@@ -112,9 +125,15 @@ SourceColumns FactsWork::plan(Relation source) {
     input_nulls_ = static_cast<bool *>(palloc(sizeof(bool) * (plan->input_count + 1)));
     known_ = plan->surrogates ? columns_with_surrogates(plan) : NULL;
     retentions_ = find_retention_tables(plan, pipeline->owner);
+    planned_alone_ = alone_;
+    expressions_ = alone_ ? prepare_row_expressions(source, plan->inputs, plan->input_count) : NULL;
+    evaluated_ = static_cast<Datum *>(palloc(sizeof(Datum) * (plan->input_count + 1)));
+    evaluated_nulls_ = static_cast<bool *>(palloc(sizeof(bool) * (plan->input_count + 1)));
     plan_ = plan;
-    return row_columns(pipeline->content_columns ? content_sql(NULL, pipeline->content_columns) : NULL, plan->inputs,
-                       plan->input_count);
+    const char *content = pipeline->content_columns ? content_sql(NULL, pipeline->content_columns) : NULL;
+    if (alone_)
+        return row_columns(content, &plan->inputs[plan->whole], 1);
+    return row_columns(content, plan->inputs, plan->input_count);
 }
 
 // targets: retentions are no targets of their own, they are computed from the facts.
@@ -201,9 +220,19 @@ void FactsWork::fold() {
         numbers_[i] = tally_row(dimensions_[i], row_->dimensions[i].values, row_->dimensions[i].nulls)->number;
 }
 
+// read reads a row: what the source's expressions gave, or the row itself.
+void FactsWork::read(const Datum *inputs, const bool *nulls) {
+    if (!expressions_) {
+        read_fact_row(plan_, inputs, nulls, row_);
+        return;
+    }
+    evaluate_row(expressions_, inputs[0], evaluated_, evaluated_nulls_);
+    read_fact_row(plan_, evaluated_, evaluated_nulls_, row_);
+}
+
 // try_read reads a row in a subtransaction; it gives the error of one that does not fit.
 bool FactsWork::try_read(const Datum *inputs, const bool *nulls, ErrorData **result) {
-    ErrorData *error = attempt([&] { read_fact_row(plan_, inputs, nulls, row_); });
+    ErrorData *error = attempt([&] { read(inputs, nulls); });
     if (error && !is_document_error(error))
         ReThrowError(error);
     *result = error;
@@ -214,11 +243,12 @@ void FactsWork::take(const SourceRow *row) {
     ErrorContextCallback context{error_context_stack, take_context, this};
     at_ = row;
     row_->at = NULL;
+    has_row_ = true;
     error_context_stack = &context;
     MemoryContextSwitchTo(job_->row);
     ErrorData *error = NULL;
-    if (!rejects_rows(job_))
-        read_fact_row(plan_, row->columns, row->nulls, row_);
+    if (!alone_ || !rejects_rows(job_))
+        read(row->columns, row->nulls);
     else if (!try_read(row->columns, row->nulls, &error))
         refuse(row, error);
     if (!error) {
@@ -234,6 +264,7 @@ void FactsWork::take(const SourceRow *row) {
     }
     MemoryContextSwitchTo(job_->batch);
     MemoryContextReset(job_->row);
+    has_row_ = false;
     error_context_stack = context.previous;
 }
 
@@ -247,6 +278,7 @@ const char *FactsWork::locate(const ErrorData *error) const {
     append_json_member(&json, "table", column ? relation_name(row_->relation) : NULL);
     append_json_member(&json, "column", column ? column->name : NULL);
     append_json_member(&json, "path", column ? column->pointer : NULL);
+    append_json_member(&json, "expression", failed_expression(expressions_));
     append_json_member(&json, "detail", error->detail);
     appendStringInfoChar(&json, '}');
     return json.data;
@@ -259,7 +291,7 @@ void FactsWork::refuse(const SourceRow *row, const ErrorData *error) {
     const Refusal refusal{error->sqlerrcode, error->message ? error->message : "", locate(error)};
     counts_->rejected += row->number == 0;
     check_max_rejects(job_, counts_->rejected, place.data, refusal.message);
-    keep_row(job_->pipeline, job_->run_id, row, place.data, row->columns[plan_->whole], &refusal);
+    keep_row(job_->pipeline, job_->run_id, row, place.data, row->columns[0], &refusal);
 }
 
 // ---- rebuilding
@@ -269,7 +301,9 @@ const char *FactsWork::rebuild_query() const {
     StringInfoData query, condition;
     initStringInfo(&query);
     initStringInfo(&condition);
-    for (int i = 0; i < plan_->input_count; i++)
+    if (expressions_)
+        appendStringInfo(&query, "SELECT %s", plan_->inputs[plan_->whole]);
+    for (int i = 0; !expressions_ && i < plan_->input_count; i++)
         appendStringInfo(&query, "%s%s", i ? ", " : "SELECT ", i == plan_->whole ? "NULL" : plan_->inputs[i]);
     for (int i = 0; i < plan_->replace_count; i++) {
         const FactColumn *column = &plan_->columns[plan_->replace_by[i]];
@@ -287,8 +321,9 @@ void FactsWork::see_row(void *argument, HeapTuple tuple, TupleDesc type) {
     MemoryContext before = MemoryContextSwitchTo(work->job_->row);
     ErrorData *error = NULL;
     work->row_->at = NULL;
-    if (!rejects_rows(work->job_))
-        read_fact_row(work->plan_, work->inputs_, work->input_nulls_, work->row_);
+    work->has_row_ = true;
+    if (!work->alone_ || !rejects_rows(work->job_))
+        work->read(work->inputs_, work->input_nulls_);
     else
         (void)work->try_read(work->inputs_, work->input_nulls_, &error);
     if (!error) {
@@ -296,6 +331,7 @@ void FactsWork::see_row(void *argument, HeapTuple tuple, TupleDesc type) {
         if (!work->row_->ignored)
             work->fold_fact();
     }
+    work->has_row_ = false;
     MemoryContextSwitchTo(before);
     MemoryContextReset(work->job_->row);
 }
@@ -351,6 +387,7 @@ void FactsWork::find_surrogates() {
 void FactsWork::finish() {
     if (touched_)
         rebuild();
+    writing_ = true;
     write_dimensions();
     if (plan_->surrogates)
         find_surrogates();
@@ -368,7 +405,19 @@ void FactsWork::finish() {
 }
 
 bool FactsWork::again(const ErrorData *error, bool last) {
-    return !last && plan_ && is_key_race(error, &plan_->key_index, 1);
+    const bool may_help = !writing_ && !alone_ && (!has_row_ || rejects_rows(job_));
+    has_row_ = writing_ = false;
+    if (last || !plan_)
+        return false;
+    if (is_key_race(error, &plan_->key_index, 1))
+        return true;
+    alone_ = alone_ || (may_help && is_document_error(error));
+    return planned_alone_ != alone_;
+}
+
+void FactsWork::committed() {
+    alone_ = evaluates_at_once(job_);
+    writing_ = false;
 }
 
 Work *make_facts_work(Job *job) { return new (palloc0(sizeof(FactsWork))) FactsWork(job); }

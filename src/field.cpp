@@ -319,14 +319,7 @@ static FieldList *read_list(const Value &array, const char *pointer) {
 
 FieldList *read_fields(const char *text, size_t length) {
     static const char *const known[] = {"fields"};
-    ParsedText parsed = parse_json_text(text, length, CurrentMemoryContext);
-    if (parsed.result == ParseResult::Beyond)
-        mapping_error("", "a number is too large", NULL);
-    if (parsed.result == ParseResult::Syntax)
-        json_syntax_error(&parsed, text, length, "schema");
-    if (parsed.duplicate)
-        mapping_error(parsed.duplicate, "the word stands twice in one object", NULL);
-    const Value root = value_of_node(parsed.root);
+    const Value root = read_json(text, length, "schema");
     if (root.kind == ValueKind::Array)
         return read_list(root, "");
     if (root.kind != ValueKind::Object)

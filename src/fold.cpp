@@ -9,12 +9,18 @@
 
 namespace sluice {
 
+static void make_slots(Fold *fold, uint32 size) {
+    fold->slots = static_cast<FoldSlot *>(large_pages(fold->memory, sizeof(FoldSlot) * size, &fold->chunk));
+    memset(fold->slots, 0, sizeof(FoldSlot) * size);
+    fold->size = size;
+}
+
 Fold *make_fold(const MergePlan *plan, MemoryContext parent) {
     Fold *fold = static_cast<Fold *>(palloc0(sizeof(Fold)));
     fold->plan = plan;
     fold->memory = AllocSetContextCreate(parent, "sluice fold", ALLOCSET_DEFAULT_SIZES);
-    fold->size = 1024;
-    fold->slots = static_cast<FoldSlot *>(MemoryContextAllocZero(fold->memory, sizeof(FoldSlot) * fold->size));
+    fold->pieces = make_pieces(fold->memory);
+    make_slots(fold, 1024);
     return fold;
 }
 
@@ -100,20 +106,21 @@ static Size value_size(const MergeLeaf *leaf, Datum value) {
 }
 
 // make_room sees to it that a value of so many bytes has a place: the one of the value before, if that is large enough.
-static void make_room(FoldValue *known, Size size) {
-    constexpr Size least = 16, chunk_limit = 8192;
+static void make_room(Fold *fold, FoldValue *known, Size size) {
+    constexpr Size long_value = 1024;
     if (size <= known->room)
         return;
-    if (known->room > 0)
+    if (known->room > long_value)
         pfree(DatumGetPointer(known->value));
-    const Size room =
-        size > chunk_limit ? size : pg_nextpower2_size_t(Max(size, least)); // which the server would give anyway
-    known->value = PointerGetDatum(palloc(room));
+    const Size room = size > long_value  ? size
+                      : known->room == 0 ? MAXALIGN(size)
+                                         : Max(MAXALIGN(size), 2 * known->room);
+    known->value = PointerGetDatum(room > long_value ? palloc(room) : take_piece(&fold->pieces, room));
     known->room = static_cast<uint32>(room);
 }
 
 // put_value copies a value to where it is kept; whole, not as a pointer to where it is toasted.
-static void put_value(const MergeLeaf *leaf, FoldValue *known, Datum value) {
+static void put_value(Fold *fold, const MergeLeaf *leaf, FoldValue *known, Datum value) {
     if (leaf->by_value) {
         known->value = value;
         return;
@@ -121,16 +128,16 @@ static void put_value(const MergeLeaf *leaf, FoldValue *known, Datum value) {
     if (!is_plain(leaf, value))
         value = keep_value(value, false, leaf->length);
     const Size size = value_size(leaf, value);
-    make_room(known, size);
+    make_room(fold, known, size);
     memcpy(DatumGetPointer(known->value), DatumGetPointer(value), size);
 }
 
 // replace_value puts a copy in the place of what was there.
-static void replace_value(const MergeLeaf *leaf, FoldValue *known, const FoldValue *given) {
+static void replace_value(Fold *fold, const MergeLeaf *leaf, FoldValue *known, const FoldValue *given) {
     known->moment = given->moment;
     known->is_null = given->is_null;
     if (!given->is_null)
-        put_value(leaf, known, given->value);
+        put_value(fold, leaf, known, given->value);
 }
 
 // lay_deep_value lays a patch over a tree.
@@ -208,8 +215,8 @@ static int64 place_of(Oid type, Datum key) {
 static FoldKey *new_key(Fold *fold, const Datum *columns) {
     const MergePlan *plan = fold->plan;
     const Size head = offsetof(FoldKey, key) + sizeof(Datum) * plan->key_count;
-    FoldKey *key =
-        static_cast<FoldKey *>(MemoryContextAllocZero(fold->memory, head + sizeof(FoldValue) * plan->leaf_count));
+    const Size size = head + sizeof(FoldValue) * plan->leaf_count;
+    FoldKey *key = static_cast<FoldKey *>(memset(take_piece(&fold->pieces, size), 0, size));
     key->values = reinterpret_cast<FoldValue *>(reinterpret_cast<char *>(key) + head);
     key->newest = key->deleted = unknown_moment;
     for (int i = 0; i < plan->leaf_count; i++)
@@ -239,15 +246,14 @@ static void grow_fold(Fold *fold) {
     }
     if (fold->count < fold->size / 2)
         return;
-    FoldSlot *before = fold->slots;
+    const FoldSlot *before = fold->slots;
+    void *chunk = fold->chunk;
     const uint32 size = fold->size;
-    fold->size *= 2;
-    fold->slots = static_cast<FoldSlot *>(
-        MemoryContextAllocExtended(fold->memory, sizeof(FoldSlot) * fold->size, MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO));
+    make_slots(fold, size * 2);
     for (uint32 i = 0; i < size; i++)
         if (before[i].key)
             enter_slot(fold, before[i]);
-    pfree(before);
+    pfree(chunk);
 }
 
 static FoldKey *find_or_add(Fold *fold, const Datum *columns, uint32 hash) {
@@ -307,7 +313,8 @@ static void decide(const MergePlan *plan, FoldKey *key, FoldInput *input) {
     input->column = NULL;
 }
 
-static void lay_values(const MergePlan *plan, FoldKey *key, FoldInput *input) {
+static void lay_values(Fold *fold, FoldKey *key, FoldInput *input) {
+    const MergePlan *plan = fold->plan;
     decide(plan, key, input);
     for (int i = 0; i < plan->leaf_count; i++)
         if (input->values[i].moment == unknown_moment)
@@ -315,10 +322,10 @@ static void lay_values(const MergePlan *plan, FoldKey *key, FoldInput *input) {
         else if (plan->leaves[i].rule == Rule::Deep)
             lay_deep_value(&key->values[i], &input->values[i]);
         else
-            replace_value(&plan->leaves[i], &key->values[i], &input->values[i]);
+            replace_value(fold, &plan->leaves[i], &key->values[i], &input->values[i]);
 }
 
-static void lay_row(const Fold *fold, FoldKey *key, FoldInput *input) {
+static void lay_row(Fold *fold, FoldKey *key, FoldInput *input) {
     const MergePlan *plan = fold->plan;
     if (input->deletes) {
         if (input->moment > key->deleted) {
@@ -328,7 +335,7 @@ static void lay_row(const Fold *fold, FoldKey *key, FoldInput *input) {
         return;
     }
     if (input->moment > key->deleted)
-        lay_values(plan, key, input);
+        lay_values(fold, key, input);
     key->newest = Max(key->newest, input->moment);
 }
 
@@ -354,7 +361,7 @@ void fold_plain_row(Fold *fold, const SourceRow *row, int64 moment, uint32 hash)
             continue;
         const FoldValue given{moment, row->columns[source], false, 0};
         if (moment > known->moment || compare_values(&plan->leaves[i], &given, known) > 0)
-            replace_value(&plan->leaves[i], known, &given);
+            replace_value(fold, &plan->leaves[i], known, &given);
     }
     MemoryContextSwitchTo(before);
 }

@@ -5,6 +5,7 @@
 #include "postgres.hpp"
 
 #include "merge.hpp"
+#include "pieces.hpp"
 
 namespace sluice {
 
@@ -52,7 +53,9 @@ struct FoldSlot {
 struct Fold {
     const MergePlan *plan;
     MemoryContext memory;
+    Pieces pieces; // of keys and of values that are not long
     FoldSlot *slots;
+    void *chunk; // that they lie in
     uint32 size;
     FoldKey **keys; // in the order in which they came
     uint32 count, room;

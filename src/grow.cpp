@@ -260,11 +260,18 @@ static void add_unknowns(Grower *grower) {
         execute_change(grower, &changes.changes[i]);
 }
 
+// store_mapping writes the mapping over the one that grew. When somebody altered that during the run, the batch is done again.
 static void store_mapping(const Pipeline *pipeline, const char *mapping) {
     Parameters parameters{};
     add_int(&parameters, pipeline->id);
     add_text(&parameters, mapping);
-    catalog_execute("UPDATE sluice.pipeline SET mapping = $2::json WHERE pipeline_id = $1::int", &parameters);
+    add_text(&parameters, pipeline->mapping);
+    if (catalog_execute(
+            "UPDATE sluice.pipeline SET mapping = $2::json WHERE pipeline_id = $1::int AND mapping::text = $3",
+            &parameters) == 0)
+        ereport(ERROR, (errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+                        errmsg("the mapping of pipeline \"%s\" was altered while it ran", pipeline->name),
+                        errhint("Run the pipeline again.")));
 }
 
 const char *carry_out(Growth *growth, const Pipeline *pipeline, int64 run) {

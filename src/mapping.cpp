@@ -282,15 +282,19 @@ static MappedTable read_table(const char *name, const Value &value, const char *
     return table;
 }
 
-Mapping *read_mapping(const char *text, size_t length) {
+Value read_json(const char *text, size_t length, const char *what) {
     ParsedText parsed = parse_json_text(text, length, CurrentMemoryContext);
     if (parsed.result == ParseResult::Beyond)
         mapping_error("", "a number is too large", NULL);
     if (parsed.result == ParseResult::Syntax)
-        json_syntax_error(&parsed, text, length, "mapping");
+        json_syntax_error(&parsed, text, length, what);
     if (parsed.duplicate)
         mapping_error(parsed.duplicate, "the word stands twice in one object", NULL);
-    const Value root = value_of_node(parsed.root);
+    return value_of_node(parsed.root);
+}
+
+Mapping *read_mapping(const char *text, size_t length) {
+    const Value root = read_json(text, length, "mapping");
     if (root.kind != ValueKind::Object || value_count(root) == 0)
         mapping_error("", "a mapping must be an object with a member for each table",
                       "For example {\"crm.clients\": {\"columns\": {\"name\": \"$.name\"}}}.");

@@ -80,10 +80,7 @@ const char *string_of(const Value &value, const char *pointer, const char *what)
 // mapping_error starts an error at a place of the mapping: `pointer: what`.
 [[noreturn]] void mapping_error(const char *pointer, const char *what, const char *hint);
 
-// Reading any JSON that a user wrote: a text without \u0000, a value that must be one, and a word that is none of the known.
-const char *plain_string(const char *text, uint32 length, const char *pointer);
-const char *string_of(const Value &value, const char *pointer, const char *what);
-[[noreturn]] void unknown_member(const char *pointer, const char *name, const char *what, const char *const *known,
-                                 int count);
+// read_json reads any JSON that a user wrote, in which no word stands twice in one object; `what` it is, in the error.
+Value read_json(const char *text, size_t length, const char *what);
 
 } // namespace sluice

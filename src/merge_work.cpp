@@ -4,12 +4,15 @@
 // fold fills its memory, all keys are written in the order of the index (merge_write.cpp). So a batch costs one look-up and
 // at most one write for each key that it met, however many rows it had: the larger, the better.
 //
-// Where rows may be rejected, what does not fit as it is read is rejected by itself. What only writing shows (a check, a
-// foreign key) is the fault of a key, whose rows are not at hand any more: the batch is rolled back and done again carefully,
-// smaller and with its rows held. Then keys are written in halves until the bad ones are found, and the rows of these one by
-// one, as they came. Where none may be rejected that is done, too: to tell which row it is, and because a unique index may
-// have refused what is right: a value that goes from one key to another is free only when the other is written. So keys that
-// are refused are tried again as long as that gets any of them in, and what is left goes the way its rows went.
+// That takes all rows for good ones. When one is not, the batch is rolled back and done again, smaller and with a closer look:
+//
+//   alone     What fails while the source is read (an SQL expression, a conversion) is the fault of one row. Rows are read as
+//             they are, and their expressions evaluated for one at a time (row_expressions.cpp): it is rejected, or named.
+//   careful   What only writing shows (a check, a foreign key) is the fault of a key, whose rows are not at hand any more. Now
+//             they are held. Keys are written in halves until the bad ones are found, and the rows of these one by one, as they
+//             came. Where none may be rejected that is done, too: to tell which row it is, and because a unique index may have
+//             refused what is right: a value that goes from one key to another is free only when the other is written. So keys
+//             that are refused are tried again as long as that gets any of them in; what is left goes the way its rows went.
 #include "merge_work.hpp"
 
 #include "attempt.hpp"
@@ -22,6 +25,7 @@
 #include "names.hpp"
 #include "reject.hpp"
 #include "rights.hpp"
+#include "row_expressions.hpp"
 
 namespace sluice {
 
@@ -29,12 +33,13 @@ int fold_memory = 256 * 1024;
 
 class MergeWork final : public Work {
 public:
-    explicit MergeWork(Job *job) : job_(job), careful_(job->options.retry) {}
+    explicit MergeWork(Job *job) : job_(job), careful_(job->options.retry), alone_(evaluates_at_once(job)) {}
 
     SourceColumns plan(Relation source) override;
     List *targets() override { return list_make2_oid(plan_->relation, states_->relation); }
     void lock() override;
-    int64 batch_size() override { return careful_ ? careful_batch_size : 0; }
+    bool wants_new_plan() override { return plan_ && (alone_ != planned_alone_ || careful_ != planned_careful_); }
+    int64 batch_size() override { return careful_ || alone_ ? careful_batch_size : 0; }
     bool is_full() override { return fold_size(fold_) > memory_limit(); }
     int64 room(int64 rows) override;
     void begin(RunCounts *counts) override;
@@ -68,8 +73,12 @@ private:
     static void take_context(void *argument);
 
     Job *job_;
-    bool careful_, found_bad_, writing_;
+    bool careful_, alone_, planned_careful_, planned_alone_; // how closely rows are looked at: see above
+    bool has_row_, writing_, found_bad_;                     // a row is in hand: what fails is its fault
     // the plan
+    RowExpressions *expressions_; // where they are evaluated so
+    Datum *evaluated_;
+    bool *evaluated_nulls_;
     MergePlan *plan_;
     MergeStates *states_;
     WriterCache *cache_;
@@ -111,7 +120,8 @@ SourceColumns MergeWork::plan(Relation source) {
     plan_ = NULL;
     Pipeline *pipeline = job_->pipeline;
     List *slots = list_copy(pipeline->slots);
-    MergePlan *plan = plan_merge(read_merge_definition(pipeline->mapping), &slots, source, rejects());
+    MergePlan *plan =
+        plan_merge(read_merge_definition(pipeline->mapping), &slots, source, alone_ || (careful_ && rejects()));
     if (list_length(slots) != list_length(pipeline->slots)) {
         MemoryContext before = MemoryContextSwitchTo(job_->memory);
         pipeline->slots = copy_names(slots);
@@ -122,10 +132,17 @@ SourceColumns MergeWork::plan(Relation source) {
     cache_ = make_writer_cache(CurrentMemoryContext);
     if (plan->document >= 0)
         open_document_reader(&documents_, plan->document_type, CurrentMemoryContext);
+    planned_alone_ = alone_;
+    planned_careful_ = careful_;
+    expressions_ = alone_ ? prepare_row_expressions(source, plan->expressions, plan->expression_count) : NULL;
+    evaluated_ = static_cast<Datum *>(palloc(sizeof(Datum) * plan->expression_count));
+    evaluated_nulls_ = static_cast<bool *>(palloc(sizeof(bool) * plan->expression_count));
     plan_ = plan;
-    SourceColumns columns = row_columns(pipeline->content_columns ? content_sql(NULL, pipeline->content_columns) : NULL,
-                                        plan->expressions, plan->expression_count);
-    columns.any_order = !careful_ && !rejects();
+    const char *content = pipeline->content_columns ? content_sql(NULL, pipeline->content_columns) : NULL;
+    if (alone_)
+        return row_columns(content, &plan->expressions[plan->whole], 1);
+    SourceColumns columns = row_columns(content, plan->expressions, plan->expression_count);
+    columns.any_order = !careful_;
     return columns;
 }
 
@@ -148,7 +165,7 @@ int64 MergeWork::room(int64 rows) {
 
 void MergeWork::begin(RunCounts *counts) {
     counts_ = counts;
-    found_bad_ = writing_ = false;
+    found_bad_ = false;
     held_ = 0;
     fold_ = make_fold(plan_, job_->batch);
     input_ = make_fold_input(plan_);
@@ -158,7 +175,7 @@ void MergeWork::begin(RunCounts *counts) {
 
 // may_queue: only rows of which every part is there as it is wanted.
 bool MergeWork::may_queue() const {
-    return job_->cursor->is_steady() && !careful_ && !rejects() && !plan_->converts && plan_->document < 0;
+    return job_->cursor->is_steady() && !careful_ && !alone_ && !plan_->converts && plan_->document < 0;
 }
 
 void MergeWork::take_context(void *argument) {
@@ -199,6 +216,13 @@ void MergeWork::hold(const SourceRow *row, FoldKey *key, FoldKey *alone) {
 
 // fold reads a row, and lays it over what is known of its key.
 void MergeWork::fold(const SourceRow *row) {
+    SourceRow evaluated = *row;
+    if (expressions_) {
+        evaluate_row(expressions_, row->columns[0], evaluated_, evaluated_nulls_);
+        evaluated.columns = evaluated_;
+        evaluated.nulls = evaluated_nulls_;
+        row = &evaluated;
+    }
     const Value *document = NULL;
     Value value;
     if (plan_->document >= 0) {
@@ -224,7 +248,7 @@ bool MergeWork::fold_or_refuse(const SourceRow *row) {
     StringInfoData place;
     initStringInfo(&place);
     job_->cursor->describe(row, &place);
-    refuse(row, place.data, row->columns[plan_->whole], error);
+    refuse(row, place.data, row->columns[0], error);
     return false;
 }
 
@@ -251,6 +275,7 @@ void MergeWork::fold_queued(uint32 hash) {
 void MergeWork::take_queued(int count) {
     ErrorContextCallback context{error_context_stack, take_context, this};
     error_context_stack = &context;
+    has_row_ = true;
     MemoryContextSwitchTo(job_->row);
     for (; count > 0; count--, first_++) {
         row_ = &queued_[first_ % queue_length];
@@ -258,6 +283,7 @@ void MergeWork::take_queued(int count) {
     }
     MemoryContextSwitchTo(job_->batch);
     MemoryContextReset(job_->row);
+    has_row_ = false;
     error_context_stack = context.previous;
 }
 
@@ -284,15 +310,17 @@ void MergeWork::take(const SourceRow *row) {
     }
     ErrorContextCallback context{error_context_stack, take_context, this};
     row_ = row;
+    has_row_ = true;
     input_->column = NULL;
     error_context_stack = &context;
     MemoryContextSwitchTo(job_->row);
-    if (rejects())
+    if (alone_ && rejects())
         (void)fold_or_refuse(row);
     else
         fold(row);
     MemoryContextSwitchTo(job_->batch);
     MemoryContextReset(job_->row);
+    has_row_ = false;
     error_context_stack = context.previous;
 }
 
@@ -307,6 +335,7 @@ const char *MergeWork::locate(const ErrorData *error) const {
                        error->table_name ? quote_qualified_identifier(error->schema_name, error->table_name)
                                          : relation_name(plan_->relation));
     append_json_member(&json, "column", error->column_name ? error->column_name : input_->column);
+    append_json_member(&json, "expression", has_row_ ? failed_expression(expressions_) : NULL);
     append_json_member(&json, "constraint", error->constraint_name);
     append_json_member(&json, "detail", error->detail);
     appendStringInfoChar(&json, '}');
@@ -463,17 +492,27 @@ void MergeWork::finish() {
 // ---- when a batch fails
 
 bool MergeWork::again(const ErrorData *error, bool last) {
+    const bool at_row = has_row_, writing = writing_;
+    has_row_ = writing_ = false;
     if (last || !plan_)
         return false;
     if (is_key_race(error, &plan_->key_index, 1))
         return true;
-    if (careful_ || !writing_ || !is_document_error(error))
+    if (!is_document_error(error))
         return false;
-    return careful_ = true;
+    if (writing)
+        return careful_ ? false : (careful_ = true);
+    if (alone_ || (at_row && !rejects()))
+        return false;
+    return alone_ = true;
 }
 
 // committed: after a batch in which nothing had to be searched for, the next one is fast again.
-void MergeWork::committed() { careful_ = job_->options.retry || (careful_ && found_bad_); }
+void MergeWork::committed() {
+    careful_ = job_->options.retry || (careful_ && found_bad_);
+    alone_ = evaluates_at_once(job_);
+    writing_ = false;
+}
 
 Work *make_merge_work(Job *job) { return new (palloc0(sizeof(MergeWork))) MergeWork(job); }
 

@@ -126,16 +126,21 @@ static Pipeline *load_pipeline(CatalogStatement *statement, const char *conditio
     return pipeline;
 }
 
-Pipeline *find_pipeline(const char *name) {
+Pipeline *find_own_pipeline(const char *name) {
     Parameters parameters{};
     add_text(&parameters, name);
     static CatalogStatement by_name;
     Pipeline *pipeline = load_pipeline(&by_name, "p.name = $1", &parameters);
-    if (!pipeline)
-        unknown_pipeline(name);
-    if (!owns_or_is_member(pipeline->owner))
+    if (pipeline && !owns_or_is_member(pipeline->owner))
         ereport(ERROR,
                 (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE), errmsg("must be owner of pipeline \"%s\"", pipeline->name)));
+    return pipeline;
+}
+
+Pipeline *find_pipeline(const char *name) {
+    Pipeline *pipeline = find_own_pipeline(name);
+    if (!pipeline)
+        unknown_pipeline(name);
     return pipeline;
 }
 
@@ -190,7 +195,7 @@ void refresh_source(const Pipeline *pipeline, Oid source) {
 
 // ---- creating
 
-static const char *kept_search_path() {
+const char *kept_search_path() {
     const char *path = GetConfigOption("search_path", false, false);
     return strstr(path, "pg_temp") ? path : psprintf("%s%spg_temp", path, *path ? ", " : "");
 }

@@ -38,6 +38,9 @@ struct Pipeline {
 // when there is none and 42501 when the current user is not its owner or a member of the owning role.
 Pipeline *find_pipeline(const char *name);
 
+// find_own_pipeline does so for a name that need not be there: NULL.
+Pipeline *find_own_pipeline(const char *name);
+
 // find_visible_pipeline loads a pipeline by its identity; NULL when there is none that the current user may see.
 Pipeline *find_visible_pipeline(int32 id);
 
@@ -77,6 +80,8 @@ struct NewPipeline {
     List *checks;
     bool lineage;         // see switch_lineage
 };
+
+const char *kept_search_path(); // what of the session's search_path holds in every run
 
 // insert_pipeline writes a definition, owned by the current user; its kind and its cursor add what is theirs.
 int32 insert_pipeline(const NewPipeline *pipeline);

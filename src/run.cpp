@@ -428,8 +428,9 @@ static void start_over(Run *run) {
     MemoryContextSwitchTo(run->memory);
 }
 
-// attempt_batch is work_batch in a subtransaction, so that its failure can be recorded before it goes on. It tells whether
-// the batch is done: where another transaction wrote the same keys meanwhile, it can be done again.
+// attempt_batch is work_batch in a subtransaction, so that its failure can be recorded before it goes on, and that it can be done
+// again: where another transaction wrote the same keys meanwhile, or the work wants to look closer. It tells whether the batch is
+// done.
 static bool attempt_batch(Run *run, BatchEnd *result, bool last) {
     ResourceOwner resources = CurrentResourceOwner;
     const int64 run_id = run->run_id;
@@ -456,6 +457,8 @@ static bool attempt_batch(Run *run, BatchEnd *result, bool last) {
         CurrentResourceOwner = resources;
         run->counts = counts;
         done = !run->planned_well || !run->work->again(error, last);
+        if (done && run->atomic)
+            ReThrowError(error); // the caller's transaction ends, and what it would record
         if (done) {
             run->run_id = run_id;
             record_failure(run, error);
@@ -476,6 +479,7 @@ static BatchEnd guarded_batch(Run *run) {
         start_over(run);
     if (!run->failed)
         run->work->committed();
+    run->planned_well = run->planned_well && !run->work->wants_new_plan();
     return end;
 }
 
@@ -529,13 +533,7 @@ static void finish(Run *run, BatchEnd end) {
 
 static void run_batches(Run *run) {
     for (;;) {
-        BatchEnd end;
-        if (run->atomic) {
-            start_batch(run);
-            end = work_batch(run);
-        } else {
-            end = guarded_batch(run);
-        }
+        const BatchEnd end = guarded_batch(run);
         if (run->failed)
             return;
         run->recorded = run->recorded || has_news(run, &run->counts);

@@ -304,6 +304,13 @@ void append_value_text(StringInfo to, const Value &value) {
     appendStringInfoChar(to, array ? ']' : '}');
 }
 
+const char *value_text(const Value &value) {
+    StringInfoData text;
+    initStringInfo(&text);
+    append_value_text(&text, value);
+    return text.data;
+}
+
 static JsonbValue scalar_jsonb(const Value &value) {
     JsonbValue result;
     switch (value.kind) {

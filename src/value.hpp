@@ -54,6 +54,7 @@ const char *kind_name(const Value &value); // "an object", "a string" ...
 
 // value_text writes a value as JSON text; value_jsonb makes a jsonb of it.
 void append_value_text(StringInfo to, const Value &value);
+const char *value_text(const Value &value);
 Jsonb *value_jsonb(const Value &value);
 Numeric value_numeric(const Value &number);
 

@@ -23,6 +23,8 @@ Work *make_work(Job *job) {
 
 bool rejects_rows(const Job *job) { return job->pipeline->rejects || job->options.retry; }
 
+bool evaluates_at_once(const Job *job) { return job->options.retry || job->see; }
+
 void check_max_rejects(const Job *job, int64 rejected, const char *place, const char *message) {
     const int64 most = job->pipeline->max_rejects;
     const char *what = job->pipeline->document ? "document" : "row";

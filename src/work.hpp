@@ -54,13 +54,14 @@ public:
     // again tells whether a batch that failed with this error may be done again, and what to do otherwise then; `last`: it
     // was tried often enough.
     virtual bool again(const ErrorData *error, bool last) = 0;
-    virtual void committed() {} // after a batch that did not fail
+    virtual void committed() {}                     // after a batch that did not fail
+    virtual bool wants_new_plan() { return false; } // for the next batch, though no relation changed
 
     // A work that goes on takes rows of the source only to know what there is to do: they are no batches of it. When they
     // are read to the end, it does step after step, a batch each, until one says that it was the last, or found nothing.
     virtual bool goes_on() { return false; }
     virtual BatchEnd step(RunCounts *) { return BatchEnd::Idle; }
-    virtual int64 steps() { return 0; } // of this run, as far as it is known
+    virtual int64 steps() { return 0; }  // of this run, as far as it is known
     virtual void failed(const char *) {} // the run ends with this error, which is being recorded
 };
 
@@ -75,6 +76,10 @@ Work *make_work(Job *job);
 
 // rejects_rows tells whether rows that do not fit are set aside.
 bool rejects_rows(const Job *job);
+
+// evaluates_at_once tells whether expressions are evaluated for one row at a time from the start: rejects are few, and a preview
+// does no batch again.
+bool evaluates_at_once(const Job *job);
 
 // check_max_rejects ends a run that rejects more rows than the pipeline says; `place` and `message` tell of the last one.
 void check_max_rejects(const Job *job, int64 rejected, const char *place, const char *message);

@@ -1,0 +1,20 @@
+// Expressions over a source row that is at hand: where one fails, it is known for which row, and which one. The statements that
+// read a source evaluate them for all rows, and faster.
+#pragma once
+
+#include "postgres.hpp"
+
+namespace sluice {
+
+struct RowExpressions;
+
+// prepare_row_expressions parses them, as SQL over the source as s, which stays with the caller.
+RowExpressions *prepare_row_expressions(Relation source, const char *const *expressions, int count);
+
+// evaluate_row evaluates them for a row (a Datum of the source's row type), in CurrentMemoryContext.
+void evaluate_row(RowExpressions *expressions, Datum row, Datum *values, bool *nulls);
+
+// failed_expression is the one of which evaluate_row raised its error last; NULL: it raised none.
+const char *failed_expression(const RowExpressions *expressions);
+
+} // namespace sluice
