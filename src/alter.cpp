@@ -3,6 +3,7 @@
 
 #include "after.hpp"
 #include "catalog.hpp"
+#include "checks.hpp"
 #include "create.hpp"
 #include "create_load.hpp"
 #include "create_shred.hpp"
@@ -25,6 +26,17 @@ static void check_new_lookback(const Pipeline *pipeline, const char *lookback) {
     Relation source = relation_open(pipeline_source(pipeline), AccessShareLock);
     Order order = read_order(source, pipeline->order_by);
     check_lookback(&order, lookback);
+    relation_close(source, AccessShareLock);
+    switch_back(&owner);
+}
+
+// check_new_checks checks them as the owner, who is to carry them out.
+static void check_new_checks(const Pipeline *pipeline, List *checks) {
+    if (checks == NIL)
+        return;
+    const OwnerScope owner = switch_to_owner(pipeline);
+    Relation source = relation_open(pipeline_source(pipeline), AccessShareLock);
+    check_checks(checks, source);
     relation_close(source, AccessShareLock);
     switch_back(&owner);
 }
@@ -53,7 +65,7 @@ static void alter_operation(const Pipeline *pipeline, FunctionCallInfo fcinfo, i
     add_int(&parameters, pipeline->id);
     add_count(&parameters, max_failures_argument(fcinfo, max_failures));
     check_after(pipeline->name, names_argument(fcinfo, after, "after"));
-    (void)names_argument(fcinfo, checks, "checks");
+    check_new_checks(pipeline, names_argument(fcinfo, checks, "checks"));
     add_array(&parameters, fcinfo, after);
     add_array(&parameters, fcinfo, checks);
     catalog_execute("UPDATE sluice.pipeline SET max_failures = coalesce($2::int, max_failures), "

@@ -31,7 +31,7 @@ struct ArrivalScan {
     TupleDesc layout;
     AttrNumber *columns; // of the source, for each of the layout from the second on
     TupleDesc source_columns;
-    ExprState *order;
+    ExprState *order, *last;
     ExprContext *context;
     TupleTableSlot *row; // in the shape of the source
     // the sweep
@@ -138,11 +138,18 @@ static TupleDesc make_layout(ArrivalScan *scan, Relation source, const SourceCol
     scan->columns = static_cast<AttrNumber *>(palloc(sizeof(AttrNumber) * (columns->count + 1)));
     scan->columns[0] = scan->document;
     for (int i = 0; i < columns->count; i++)
-        scan->columns[i + 1] = columns->numbers[i];
+        scan->columns[i + 1] = columns->last && i == columns->count - 1 ? InvalidAttrNumber : columns->numbers[i];
     TupleDescInitEntry(layout, 1, "order", order->type, -1, 0);
     for (int i = 0; i <= columns->count; i++)
-        TupleDescCopyEntry(layout, i + 2, from, scan->columns[i]);
+        if (scan->columns[i] == InvalidAttrNumber)
+            TupleDescInitEntry(layout, i + 2, "last", exprType(columns->last), -1, 0);
+        else
+            TupleDescCopyEntry(layout, i + 2, from, scan->columns[i]);
     return BlessTupleDesc(layout);
+}
+
+static ExprState *prepare_expression(const Node *expression) {
+    return expression ? ExecInitExpr(expression_planner(static_cast<Expr *>(copyObjectImpl(expression))), NULL) : NULL;
 }
 
 ArrivalScan *begin_arrivals(Relation source, const SourceColumns *columns, const Order *order) {
@@ -154,8 +161,8 @@ ArrivalScan *begin_arrivals(Relation source, const SourceColumns *columns, const
     scan->layout = make_layout(scan, source, columns, order);
     scan->source_columns = CreateTupleDescCopy(RelationGetDescr(source));
     scan->context = CreateStandaloneExprContext();
-    if (order->expression)
-        scan->order = ExecInitExpr(expression_planner(static_cast<Expr *>(copyObjectImpl(order->expression))), NULL);
+    scan->order = prepare_expression(order->expression);
+    scan->last = prepare_expression(columns->last);
     return scan;
 }
 
@@ -423,12 +430,12 @@ static void judge_row(const ArrivalScan *scan, ArrivedRow *arrived) {
         heap_freetuple(tuple);
 }
 
-static Datum order_value(ArrivalScan *scan, TupleTableSlot *row, bool *is_null) {
+static Datum evaluate(ArrivalScan *scan, ExprState *expression, TupleTableSlot *row, bool *is_null) {
     *is_null = true;
-    if (!scan->order)
+    if (!expression)
         return 0;
     scan->context->ecxt_scantuple = row;
-    return ExecEvalExprSwitchContext(scan->order, scan->context, is_null);
+    return ExecEvalExprSwitchContext(expression, scan->context, is_null);
 }
 
 bool next_arrival(ArrivalScan *scan, ArrivedRow *arrived) {
@@ -443,9 +450,10 @@ bool next_arrival(ArrivalScan *scan, ArrivedRow *arrived) {
     Datum *values = static_cast<Datum *>(palloc(sizeof(Datum) * count));
     bool *nulls = static_cast<bool *>(palloc(sizeof(bool) * count));
     ResetExprContext(scan->context);
-    values[0] = order_value(scan, row, &nulls[0]);
+    values[0] = evaluate(scan, scan->order, row, &nulls[0]);
     for (int i = 1; i < count; i++)
-        values[i] = slot_getattr(row, scan->columns[i - 1], &nulls[i]);
+        values[i] = scan->columns[i - 1] == InvalidAttrNumber ? evaluate(scan, scan->last, row, &nulls[i])
+                                                              : slot_getattr(row, scan->columns[i - 1], &nulls[i]);
     arrived->tuple = heap_form_tuple(scan->layout, values, nulls);
     pfree(values);
     pfree(nulls);

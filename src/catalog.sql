@@ -185,7 +185,7 @@ CREATE TABLE sluice.reject (
     rejected_at timestamptz NOT NULL DEFAULT now(),
     tried_at    timestamptz,
     source_row  text,
-    document    text NOT NULL,
+    document    text,
     hash        bytea NOT NULL,
     sqlstate    text NOT NULL,
     message     text NOT NULL,

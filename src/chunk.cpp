@@ -109,6 +109,14 @@ void hold_row(ChunkLoader *loader, const SourceRow *row, const char *place) {
     MemoryContextSwitchTo(before);
 }
 
+void refuse_held(ChunkLoader *loader, const Refusal *refusal) {
+    MemoryContext before = MemoryContextSwitchTo(loader->chunk.memory);
+    Refusal *copy = static_cast<Refusal *>(palloc(sizeof(Refusal)));
+    *copy = Refusal{refusal->sqlstate, pstrdup(refusal->message), pstrdup(refusal->detail)};
+    loader->chunk.rows[loader->chunk.count - 1].refusal = copy;
+    MemoryContextSwitchTo(before);
+}
+
 bool is_chunk_full(const ChunkLoader *loader) {
     return loader->chunk.count >= loader->rows_at_once || loader->chunk.bytes >= most_bytes;
 }

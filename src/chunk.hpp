@@ -62,6 +62,7 @@ constexpr int most_rows_at_once = 1000;
 
 void open_chunks(ChunkLoader *loader);
 void hold_row(ChunkLoader *loader, const SourceRow *row, const char *place);
+void refuse_held(ChunkLoader *loader, const Refusal *refusal); // the row that was held last
 bool is_chunk_full(const ChunkLoader *loader);
 
 // load_chunk writes the rows held; those that do not fit have a refusal afterwards.

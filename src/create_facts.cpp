@@ -1,6 +1,7 @@
 // SQL-callable: creating facts pipelines. Every argument is checked at once, as the run will need it.
 #include "postgres.hpp"
 
+#include "checks.hpp"
 #include "create.hpp"
 #include "cursor.hpp"
 #include "dimension.hpp"
@@ -94,6 +95,7 @@ static void create_facts(FunctionCallInfo fcinfo) {
     check_rights(plan, source);
     pipeline.mapping = facts_definition_text(&definition);
     check_new_cursor(&pipeline, source);
+    check_checks(pipeline.checks, source);
     const int32 id = insert_pipeline(&pipeline);
     start_cursor(&pipeline, id, source);
     create_newest(plan, id, pipeline.name, GetUserId());

@@ -1,6 +1,7 @@
 // Creating and altering loads: every argument is checked at once, as the run will need it.
 #include "create_load.hpp"
 
+#include "checks.hpp"
 #include "create.hpp"
 #include "cursor.hpp"
 #include "load_definition.hpp"
@@ -128,6 +129,7 @@ static void create_load(FunctionCallInfo fcinfo) {
     const Order partition = read_order(source, load.partition, "partition");
     const LoadPlan *plan = plan_load(&load, load.target.oid, &partition);
     check_load_rights(plan, &load);
+    check_checks(pipeline.checks, source);
     begin_tracking(&pipeline, &load, source);
     relation_close(source, NoLock);
     if (pipeline.lineage)

@@ -2,6 +2,7 @@
 #include "postgres.hpp"
 
 #include "catalog.hpp"
+#include "checks.hpp"
 #include "create.hpp"
 #include "cursor.hpp"
 #include "document.hpp"
@@ -198,6 +199,7 @@ static void create_merge(FunctionCallInfo fcinfo) {
     check_target_rights(plan);
     check_reading(plan, source);
     check_new_cursor(&pipeline, source);
+    check_checks(pipeline.checks, source);
     const int32 id = insert_pipeline(&pipeline);
     store(id, &pipeline, plan, slots);
     start_cursor(&pipeline, id, source);

@@ -1,6 +1,7 @@
 // Creating shred pipelines: every argument is checked at once, as the run will need it.
 #include "postgres.hpp"
 
+#include "checks.hpp"
 #include "create.hpp"
 #include "create_shred.hpp"
 #include "cursor.hpp"
@@ -161,6 +162,7 @@ static void create_shred(FunctionCallInfo fcinfo) {
     check_rests(pipeline.unknown, plan);
     check_rights(plan, source, pipeline.document);
     check_new_cursor(&pipeline, source);
+    check_checks(pipeline.checks, source);
     start_cursor(&pipeline, insert_pipeline(&pipeline), source);
     advise_indexes(plan);
     relation_close(source, NoLock);

@@ -42,6 +42,8 @@ public:
     bool is_full() override;
     void begin(RunCounts *counts) override;
     void take(const SourceRow *row) override;
+    bool can_reject() override { return alone_; }
+    void reject(const SourceRow *row, const Refusal *refusal) override;
     void finish() override;
     bool again(const ErrorData *error, bool last) override;
     void committed() override;
@@ -54,7 +56,9 @@ private:
     void fold();
     void fold_fact();
     void touch();
+    void keep(const SourceRow *row, const Refusal *refusal);
     void refuse(const SourceRow *row, const ErrorData *error);
+    bool leaves_out() const;
     const char *locate(const ErrorData *error) const;
     void rebuild();
     const char *rebuild_query() const;
@@ -284,14 +288,24 @@ const char *FactsWork::locate(const ErrorData *error) const {
     return json.data;
 }
 
-void FactsWork::refuse(const SourceRow *row, const ErrorData *error) {
+void FactsWork::keep(const SourceRow *row, const Refusal *refusal) {
     StringInfoData place;
     initStringInfo(&place);
     job_->cursor->describe(row, &place);
-    const Refusal refusal{error->sqlerrcode, error->message ? error->message : "", locate(error)};
     counts_->rejected += row->number == 0;
-    check_max_rejects(job_, counts_->rejected, place.data, refusal.message);
-    keep_row(job_->pipeline, job_->run_id, row, place.data, row->columns[0], &refusal);
+    check_max_rejects(job_, counts_->rejected, place.data, refusal->message);
+    keep_row(job_->pipeline, job_->run_id, row, place.data, row->columns[0], refusal);
+}
+
+void FactsWork::refuse(const SourceRow *row, const ErrorData *error) {
+    const Refusal refusal{error->sqlerrcode, error->message ? error->message : "", locate(error)};
+    keep(row, &refusal);
+}
+
+void FactsWork::reject(const SourceRow *row, const Refusal *refusal) {
+    MemoryContextSwitchTo(job_->row);
+    keep(row, refusal);
+    MemoryContextSwitchTo(job_->batch);
 }
 
 // ---- rebuilding
@@ -305,12 +319,24 @@ const char *FactsWork::rebuild_query() const {
         appendStringInfo(&query, "SELECT %s", plan_->inputs[plan_->whole]);
     for (int i = 0; !expressions_ && i < plan_->input_count; i++)
         appendStringInfo(&query, "%s%s", i ? ", " : "SELECT ", i == plan_->whole ? "NULL" : plan_->inputs[i]);
+    if (job_->checks && job_->checks->has_conditions)
+        appendStringInfo(&query, ", %s", job_->checks->last.sql);
     for (int i = 0; i < plan_->replace_count; i++) {
         const FactColumn *column = &plan_->columns[plan_->replace_by[i]];
         appendStringInfo(&condition, "%s%s = t.r%d", i ? " AND " : "", plan_->inputs[column->input], i + 1);
     }
     appendStringInfo(&query, " FROM %s s JOIN sluice_touched t ON %s", relation_name(job_->source), condition.data);
     return query.data;
+}
+
+// leaves_out tells a row that is read again, and that a condition rejected when it came, or will.
+bool FactsWork::leaves_out() const {
+    Refusal refusal{};
+    if (!job_->checks || !refuses_row(job_->checks, inputs_, input_nulls_, rejects_rows(job_), &refusal))
+        return false;
+    if (!rejects_rows(job_))
+        stop_for_row(job_->checks, &refusal, NULL, true);
+    return true;
 }
 
 // see_row takes a row of the source that is read again. One that does not fit was rejected when it came, or will be.
@@ -322,11 +348,12 @@ void FactsWork::see_row(void *argument, HeapTuple tuple, TupleDesc type) {
     ErrorData *error = NULL;
     work->row_->at = NULL;
     work->has_row_ = true;
-    if (!work->alone_ || !rejects_rows(work->job_))
+    const bool left_out = work->leaves_out();
+    if (!left_out && (!work->alone_ || !rejects_rows(work->job_)))
         work->read(work->inputs_, work->input_nulls_);
-    else
+    else if (!left_out)
         (void)work->try_read(work->inputs_, work->input_nulls_, &error);
-    if (!error) {
+    if (!error && !left_out) {
         work->fold();
         if (!work->row_->ignored)
             work->fold_fact();
@@ -345,7 +372,11 @@ void FactsWork::rebuild() {
     error_context_stack = &context;
     Stage *stage = stage_touched(plan_, touched_);
     touch_replaced(retentions_, plan_, stage, is_touched(plan_, "s"));
+    if (job_->checks)
+        job_->checks->reading = true;
     scan_on_stages(rebuild_query(), &stage, 1, see_row, this);
+    if (job_->checks)
+        job_->checks->reading = false;
     end_stage(stage);
     error_context_stack = context.previous;
 }

@@ -175,6 +175,7 @@ private:
     void refuse_moved(Oid source) const;
     void refuse_uncertain(int64 to_run) const;
     void drop_work();
+    bool fits_work() const;
     void check_select() const;
     void check_order_type();
     void learn_means(const char *column);
@@ -244,7 +245,8 @@ private:
     Numbers pass_means_;
     TimestampTz pass_began_;
     WorkList *work_;
-    bool *filter_; // NULL: the ledger was not empty
+    const char *work_columns_; // of its rows
+    bool *filter_;             // NULL: the ledger was not empty
     bool has_filter_;
     bool has_floor_, has_reached_;
     Datum floor_, reached_;
@@ -364,7 +366,7 @@ void HashCursor::prepare(Relation source, const SourceColumns *columns) {
                 !has_subclass(source_) && !policies;
     check_order_type();
     learn_means(column);
-    if (work_ && !equalTupleDescs(source_columns_, RelationGetDescr(source))) {
+    if (work_ && (!equalTupleDescs(source_columns_, RelationGetDescr(source)) || !fits_work())) {
         drop_work();
         in_pass_ = sweeping_ = false;
     }
@@ -373,6 +375,12 @@ void HashCursor::prepare(Relation source, const SourceColumns *columns) {
     MemoryContext before = MemoryContextSwitchTo(memory_);
     source_columns_ = CreateTupleDescCopyConstr(RelationGetDescr(source));
     MemoryContextSwitchTo(before);
+}
+
+// fits_work tells whether the rows of the work list hold what is read now: the work may want other columns than in the batch before.
+// Those of an arrival index are fetched anew.
+bool HashCursor::fits_work() const {
+    return way_ == Way::Arrivals || strcmp(work_columns_, column_list(columns_)) == 0;
 }
 
 void HashCursor::drop_work() {
@@ -648,6 +656,7 @@ void HashCursor::keep_rest() {
         return;
     }
     work_ = make_work_list(chunk_.layout, memory_);
+    work_columns_ = MemoryContextStrdup(memory_, column_list(columns_));
     for (; chunk_.next < chunk_.count; chunk_.next++)
         add_work(work_, chunk_.rows[chunk_.next].tuple);
     while (fetch_rows(reader_) > 0) {

@@ -71,19 +71,6 @@ static SPIPlanPtr keep(SPIPlanPtr prepared) {
 
 // ---- columns
 
-// equality writes an equality of two values of a type, whatever search_path holds.
-static const char *equality(Oid type, const char *argument) {
-    const Oid found = lookup_type_cache(type, TYPECACHE_EQ_OPR)->eq_opr;
-    HeapTuple tuple = SearchSysCache1(OPEROID, ObjectIdGetDatum(found));
-    if (!HeapTupleIsValid(tuple))
-        argument_error(argument, psprintf("type %s has no equality", format_type_be(type)), NULL);
-    const Form_pg_operator form = reinterpret_cast<Form_pg_operator>(GETSTRUCT(tuple));
-    const char *sql =
-        psprintf("OPERATOR(%s.%s)", quote_identifier(get_namespace_name(form->oprnamespace)), NameStr(form->oprname));
-    ReleaseSysCache(tuple);
-    return sql;
-}
-
 struct PartitionColumn {
     const char *name, *quoted, *type, *equals;
 };
@@ -98,7 +85,7 @@ static PartitionColumn find_partition_column(const LoadDefinition *load, Relatio
             nearest_column_hint(target, load->target_partition));
     const Form_pg_attribute column = TupleDescAttr(RelationGetDescr(target), number - 1);
     return PartitionColumn{load->target_partition, quote_identifier(load->target_partition),
-                           format_type_be_qualified(column->atttypid), equality(column->atttypid, argument)};
+                           format_type_be_qualified(column->atttypid), equality_sql(column->atttypid, argument)};
 }
 
 static void check_query_column(Relation target, const char *column) {

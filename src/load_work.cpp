@@ -75,6 +75,8 @@ SourceColumns LoadWork::plan(Relation source) {
     plan_ = NULL;
     order_ = read_order(source, load_->partition, "partition");
     plan_ = plan_load(load_, load_target(load_), &order_);
+    if (job_->checks)
+        plan_partition_check(job_->checks, &order_);
     const bool by_content = strcmp(job_->pipeline->cursor, "hash") == 0;
     static const char at[] = "pg_catalog.clock_timestamp()";
     const char **columns = static_cast<const char **>(palloc(sizeof(char *) * 2));
@@ -247,6 +249,10 @@ void LoadWork::load_partition(const PartitionState *state, RunCounts *counts) {
     place_all(psprintf("partition %s", state->partition));
     const int64 deleted = plan_->remove ? execute(plan_->remove, state->value, SPI_OK_DELETE) : 0;
     const int64 rows = execute(plan_->insert, state->value, SPI_OK_INSERT);
+    if (job_->checks) {
+        check_partition(job_->checks, state->value); // now it sees all that the query saw
+        ask_queries(job_->checks, !job_->atomic);
+    }
     error_context_stack = context.previous;
     if (job_->pipeline->lineage)
         note_state(state, job_->run_id);

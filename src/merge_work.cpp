@@ -44,6 +44,8 @@ public:
     int64 room(int64 rows) override;
     void begin(RunCounts *counts) override;
     void take(const SourceRow *row) override;
+    bool can_reject() override { return alone_; }
+    void reject(const SourceRow *row, const Refusal *refusal) override;
     void let_go() override { take_queued(static_cast<int>(next_ - first_)); }
     void finish() override;
     bool again(const ErrorData *error, bool last) override;
@@ -61,6 +63,7 @@ private:
     void fold(const SourceRow *row);
     void hold(const SourceRow *row, FoldKey *key, FoldKey *alone);
     bool fold_or_refuse(const SourceRow *row);
+    void keep(const SourceRow *row, const char *place, Datum whole, const Refusal *refusal);
     void refuse(const SourceRow *row, const char *place, Datum whole, const ErrorData *error);
     const char *locate(const ErrorData *error) const;
     MergeWriter writer(const char *place) const;
@@ -342,11 +345,24 @@ const char *MergeWork::locate(const ErrorData *error) const {
     return json.data;
 }
 
+void MergeWork::keep(const SourceRow *row, const char *place, Datum whole, const Refusal *refusal) {
+    counts_->rejected += row->number == 0;
+    check_max_rejects(job_, counts_->rejected, place, refusal->message);
+    keep_row(job_->pipeline, job_->run_id, row, place, whole, refusal);
+}
+
 void MergeWork::refuse(const SourceRow *row, const char *place, Datum whole, const ErrorData *error) {
     const Refusal refusal{error->sqlerrcode, error->message ? error->message : "", locate(error)};
-    counts_->rejected += row->number == 0;
-    check_max_rejects(job_, counts_->rejected, place, refusal.message);
-    keep_row(job_->pipeline, job_->run_id, row, place, whole, &refusal);
+    keep(row, place, whole, &refusal);
+}
+
+void MergeWork::reject(const SourceRow *row, const Refusal *refusal) {
+    MemoryContextSwitchTo(job_->row);
+    StringInfoData place;
+    initStringInfo(&place);
+    job_->cursor->describe(row, &place);
+    keep(row, place.data, row->columns[0], refusal);
+    MemoryContextSwitchTo(job_->batch);
 }
 
 void MergeWork::release(const FoldRow *row) {

@@ -49,8 +49,8 @@ RelationReference reference_to(Oid relation);
 Found resolve_reference(const RelationReference *reference, Oid *relation);
 
 // at_place runs a piece of checking; an error it raises gets the place, or the argument, before its message,
-// unless it has it already.
-template <class Work> void at_place(const char *place, Work work) {
+// unless it has it already, and the hint, unless it has one.
+template <class Work> void at_place(const char *place, Work work, const char *hint = NULL) {
     MemoryContext memory = CurrentMemoryContext;
     PG_TRY();
     { work(); }
@@ -62,9 +62,9 @@ template <class Work> void at_place(const char *place, Work work) {
         if (placed || ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_OPERATOR_INTERVENTION)
             PG_RE_THROW();
         FlushErrorState();
-        ereport(ERROR,
-                (errcode(error->sqlerrcode), errmsg("%s: %s", place, error->message),
-                 error->detail ? errdetail("%s", error->detail) : 0, error->hint ? errhint("%s", error->hint) : 0));
+        hint = error->hint ? error->hint : hint;
+        ereport(ERROR, (errcode(error->sqlerrcode), errmsg("%s: %s", place, error->message),
+                        error->detail ? errdetail("%s", error->detail) : 0, hint ? errhint("%s", hint) : 0));
     }
     PG_END_TRY();
 }

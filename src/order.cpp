@@ -50,6 +50,18 @@ const char *shown_order(const Order *order, Datum value) {
 
 Datum order_datum(const Order *order, const char *text) { return stored_datum(order->type, text); }
 
+const char *equality_sql(Oid type, const char *argument) {
+    const Oid found = lookup_type_cache(type, TYPECACHE_EQ_OPR)->eq_opr;
+    HeapTuple tuple = SearchSysCache1(OPEROID, ObjectIdGetDatum(found));
+    if (!HeapTupleIsValid(tuple))
+        argument_error(argument, psprintf("type %s has no equality", format_type_be(type)), NULL);
+    const Form_pg_operator form = reinterpret_cast<Form_pg_operator>(GETSTRUCT(tuple));
+    const char *sql =
+        psprintf("OPERATOR(%s.%s)", quote_identifier(get_namespace_name(form->oprnamespace)), NameStr(form->oprname));
+    ReleaseSysCache(tuple);
+    return sql;
+}
+
 // ---- lookback
 
 static bool is_time(Oid type) { return type == DATEOID || type == TIMESTAMPOID || type == TIMESTAMPTZOID; }

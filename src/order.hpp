@@ -27,6 +27,9 @@ Datum order_datum(const Order *order, const char *text);
 Datum read_floor(const Order *order, const char *order_value, const char *lookback);
 void check_lookback(Order *order, const char *lookback);
 
+// equality_sql writes the equality of two values of a type as an operator, whatever search_path holds.
+const char *equality_sql(Oid type, const char *argument);
+
 // is_order_indexed tells whether an index of the source begins with the order.
 bool is_order_indexed(Relation source, const Order *order);
 

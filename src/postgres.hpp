@@ -208,6 +208,16 @@ inline bool walk_parsed(Node *node, bool (*walker)(Node *, void *), void *contex
 #endif
 }
 
+// is_merge_statement tells a parsed MERGE.
+inline bool is_merge_statement(const Node *node) {
+#if PG_VERSION_NUM >= 150000
+    return IsA(node, MergeStmt);
+#else
+    (void)node;
+    return false;
+#endif
+}
+
 // enable_trigger_always lets a trigger fire in sessions in replica role, too; with it those that partitions have of it.
 inline void enable_trigger_always(Relation relation, const char *trigger) {
 #if PG_VERSION_NUM >= 160000

@@ -25,6 +25,7 @@ struct Preview {
     Tuplestorestate *result;
     TupleDesc columns;
     ChunkLoader loader;
+    Checks *checks;
     DocumentReader documents;
     List *seen; // of the document in progress
 };
@@ -79,6 +80,9 @@ static void show_row(Preview *preview, Cursor *cursor, const SourceRow *row) {
     cursor->describe(row, &place);
     preview->seen = NIL;
     hold_row(&preview->loader, row, place.data);
+    Refusal refusal{};
+    if (preview->checks && refuses_row(preview->checks, row->columns, row->nulls, true, &refusal))
+        refuse_held(&preview->loader, &refusal);
     load_chunk(&preview->loader);
     show_held(preview, &preview->loader.chunk.rows[0]);
     empty_chunk(&preview->loader);
@@ -111,8 +115,11 @@ static void show_documents(Preview *preview, Cursor *cursor, Relation source, in
     cursor->check(source);
     ShredPlan *plan = plan_shred(read_mapping(pipeline->mapping, strlen(pipeline->mapping)), source,
                                  strcmp(pipeline->unknown, "reject") == 0);
-    const SourceColumns columns =
+    preview->checks = plan_checks(pipeline->checks, source, true);
+    SourceColumns columns =
         document_columns(source, pipeline->document, plan->source_columns, plan->source_column_count);
+    if (preview->checks)
+        columns = with_checks(preview->checks, &columns);
     cursor->prepare(source, &columns);
     open_loader(preview, source, plan, cursor);
     const bool any = cursor->look();
@@ -135,7 +142,7 @@ static void work_rows(Job *job, Relation source, int64 count) {
     Work *work = make_work(job);
     RunCounts counts{};
     cursor->check(source);
-    const SourceColumns columns = work->plan(source);
+    const SourceColumns columns = plan_work(job, work, source);
     cursor->prepare(source, &columns);
     work->lock();
     const bool any = cursor->look();
@@ -146,7 +153,10 @@ static void work_rows(Job *job, Relation source, int64 count) {
         for (; cursor->read(&row); rows++) {
             if (rows == 0)
                 work->begin(&counts);
-            work->take(&row);
+            if (job->checks)
+                take_checked(job, work, &row);
+            else
+                work->take(&row);
         }
         if (rows > 0)
             work->let_go();

@@ -9,7 +9,10 @@ namespace sluice {
 
 // ---- keeping
 
-static char *document_text(Oid type, Datum document) {
+static char *document_text(Oid type, const SourceRow *row) {
+    const Datum document = row->document;
+    if (row->document_is_null)
+        return NULL;
     if (type != JSONBOID)
         return TextDatumGetCString(document);
     Jsonb *jsonb = DatumGetJsonbP(document);
@@ -41,7 +44,7 @@ static Datum hash_datum(const ContentHash &hash) {
 }
 
 static Datum hash_of(const HeldRow *held) {
-    return hash_datum(held->row.hash ? held->hash : content_of(held->row.document, false));
+    return hash_datum(held->row.hash ? held->hash : content_of(held->row.document, held->row.document_is_null));
 }
 
 // insert_reject keeps what could not be loaded; the place and the document are in the first parameters.
@@ -63,7 +66,7 @@ static void insert_document(const Pipeline *pipeline, int64 run, Oid type, const
     add_int(&parameters, pipeline->id);
     add_int(&parameters, run);
     add_text(&parameters, held->row.place);
-    add_text(&parameters, document_text(type, held->row.document));
+    add_text(&parameters, document_text(type, &held->row));
     insert_reject(&parameters, hash_of(held), held->refusal, column_texts(plan, &held->row));
 }
 
@@ -162,7 +165,7 @@ public:
 
     void prepare(Relation source, const SourceColumns *columns) override {
         TupleDesc row = RelationGetDescr(source);
-        document_ = getBaseType(TupleDescAttr(row, columns->column - 1)->atttypid);
+        note_document(source, columns);
         columns_ = columns->count;
         types_ = static_cast<Oid *>(palloc(sizeof(Oid) * (columns_ + 1)));
         names_ = static_cast<const char **>(palloc(sizeof(char *) * (columns_ + 1)));
@@ -202,8 +205,7 @@ public:
         bool is_null;
         position_ = DatumGetInt64(SPI_getbinval(tuple, rows_->tupdesc, 1, &is_null));
         row->number = position_;
-        row->document = document_of(SPI_getvalue(tuple, rows_->tupdesc, 2));
-        row->document_is_null = false;
+        row->document = document_of(tuple, &row->document_is_null);
         row->hash = NULL;
         place_ = SPI_getvalue(tuple, rows_->tupdesc, 3);
         read_columns(tuple, row);
@@ -228,7 +230,15 @@ public:
     void end() override { source_->end(); }
 
 protected:
-    Datum document_of(const char *text) const {
+    void note_document(Relation source, const SourceColumns *columns) {
+        document_ = getBaseType(TupleDescAttr(RelationGetDescr(source), columns->column - 1)->atttypid);
+    }
+
+    Datum document_of(HeapTuple tuple, bool *is_null) const {
+        const char *text = SPI_getvalue(tuple, rows_->tupdesc, 2);
+        *is_null = !text;
+        if (!text)
+            return 0;
         return document_ == JSONBOID ? DirectFunctionCall1(jsonb_in, CStringGetDatum(text)) : CStringGetTextDatum(text);
     }
 
@@ -279,8 +289,8 @@ protected:
     uint64 next_ = 0, fetched_ = 0;
 };
 
-// Rows that are no documents are made again from what was kept of their columns, and selected as the source's rows are. (The
-// function of the statement gives back the row that it is given.)
+// Rows that are no documents, and documents for which conditions are to be evaluated, are made again from what was kept of their
+// columns, and selected as the source's rows are. (The function of the statement gives back the row that it is given.)
 class RejectedRows final : public RejectCursor {
 public:
     using RejectCursor::RejectCursor;
@@ -289,6 +299,9 @@ public:
         const char *statement = psprintf("SELECT j.number, %s FROM pg_catalog.generate_subscripts($1, 1) j (number), "
                                          "LATERAL pg_catalog.jsonb_populate_record($1[j.number], '{}') s ORDER BY 1",
                                          column_list(columns));
+        document_column_ = columns->column;
+        if (document_column_ > 0)
+            note_document(source, columns);
         row_type_ = CreateTupleDescCopy(RelationGetDescr(source));
         row_oid_ = RelationGetForm(source)->reltype;
         Oid types[] = {get_array_type(row_oid_)};
@@ -296,7 +309,7 @@ public:
     }
 
     bool open(int64 rows) override {
-        if (!RejectCursor::open(rows))
+        if (!RejectCursor::open(document_column_ > 0 ? Min(rows, static_cast<int64>(steady_rows)) : rows))
             return false;
         Datum *made = static_cast<Datum *>(palloc(sizeof(Datum) * fetched_));
         for (uint64 i = 0; i < fetched_; i++)
@@ -332,19 +345,22 @@ private:
         for (int i = 0; i < row_type_->natts; i++) {
             Form_pg_attribute column = TupleDescAttr(row_type_, i);
             nulls[i] = true;
-            if (!column->attisdropped)
+            if (i + 1 == document_column_)
+                values[i] = document_of(tuple, &nulls[i]);
+            else if (!column->attisdropped)
                 values[i] = kept_value(&kept, NameStr(column->attname), column->atttypid, &nulls[i]);
         }
         return HeapTupleGetDatum(heap_form_tuple(row_type_, values, nulls));
     }
 
+    AttrNumber document_column_ = 0; // 0: rows are no documents
     SourceReader *reader_ = NULL;
     TupleDesc row_type_ = NULL;
     Oid row_oid_ = InvalidOid;
 };
 
 Cursor *make_reject_cursor(const Pipeline *pipeline, Cursor *source_cursor) {
-    if (!pipeline->document)
+    if (!pipeline->document || pipeline->checks != NIL)
         return new (palloc(sizeof(RejectedRows))) RejectedRows(pipeline, source_cursor);
     return new (palloc(sizeof(RejectCursor))) RejectCursor(pipeline, source_cursor);
 }

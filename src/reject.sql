@@ -18,10 +18,10 @@ COMMENT ON VIEW sluice.rejects IS 'documents of your pipelines that could not be
 COMMENT ON COLUMN sluice.rejects.pipeline IS 'name of the pipeline';
 COMMENT ON COLUMN sluice.rejects.run_id IS 'the run that rejected it';
 COMMENT ON COLUMN sluice.rejects.rejected_at IS 'when it was rejected';
-COMMENT ON COLUMN sluice.rejects.document IS 'the document as text';
+COMMENT ON COLUMN sluice.rejects.document IS 'the document as text; null: it was null';
 COMMENT ON COLUMN sluice.rejects.hash IS 'its hash, as sluice.document_hash gives it';
 COMMENT ON COLUMN sluice.rejects.sqlstate IS 'SQLSTATE of the error';
 COMMENT ON COLUMN sluice.rejects.message IS 'message of the error';
-COMMENT ON COLUMN sluice.rejects.detail IS 'where it is, as far as it is known: table, column, path, value, constraint, detail';
+COMMENT ON COLUMN sluice.rejects.detail IS 'where it is, as far as it is known: table, column, path, value, constraint, check, detail';
 COMMENT ON COLUMN sluice.rejects.source_row IS 'which row of the source it was';
 COMMENT ON COLUMN sluice.rejects.tried_at IS 'when sluice.retry tried it last; null: never';

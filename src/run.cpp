@@ -69,7 +69,7 @@ static void make_plan(Run *run) {
     run->source = pipeline_source(run->pipeline);
     Relation source = relation_open(run->source, AccessShareLock);
     run->cursor->check(source);
-    const SourceColumns columns = run->work->plan(source);
+    const SourceColumns columns = plan_work(run, run->work, source);
     run->cursor->prepare(source, &columns);
     if (run->pipeline->lineage)
         keep_lineage(run->pipeline, run->work->targets());
@@ -138,6 +138,8 @@ static bool reached_max_batches(const Run *run, int64 batches) {
 static int64 read_rows(Run *run, int64 limit, RunCounts *counts, bool *all) {
     int64 rows = 0;
     for (*all = false; rows < limit && !(rows > 0 && run->work->is_full());) {
+        if (run->checks)
+            run->checks->reading = true;
         if (!run->cursor->open(limit == no_limit ? run->work->room(rows) : limit - rows)) {
             *all = true;
             break;
@@ -147,8 +149,13 @@ static int64 read_rows(Run *run, int64 limit, RunCounts *counts, bool *all) {
             need_run_id(run);
             if (rows == 0)
                 run->work->begin(counts);
-            run->work->take(&row);
+            if (run->checks)
+                take_checked(run, run->work, &row);
+            else
+                run->work->take(&row);
         }
+        if (run->checks)
+            run->checks->reading = false;
         if (rows > 0)
             run->work->let_go();
         run->cursor->close();
@@ -162,6 +169,8 @@ static BatchEnd load_rows(Run *run, int64 limit, RunCounts *counts) {
     const int64 rows = read_rows(run, limit, counts, &all);
     if (rows > 0)
         run->work->finish();
+    if (rows > 0 && run->checks && !run->work->goes_on())
+        ask_queries(run->checks, !run->atomic);
     const Skipped skipped = run->cursor->skipped();
     if (skipped.duplicates + skipped.too_late > 0)
         need_run_id(run);
@@ -428,6 +437,21 @@ static void start_over(Run *run) {
     MemoryContextSwitchTo(run->memory);
 }
 
+// looks_closer has the batch done again with the conditions evaluated for each row: the error may be one of theirs.
+static bool looks_closer(Run *run, const ErrorData *error) {
+    if (!run->checks || run->checks->closely || !run->checks->reading || !is_document_error(error))
+        return false;
+    return run->closely = true;
+}
+
+// may_do_again tells whether a batch that failed is to be done again.
+static bool may_do_again(Run *run, const ErrorData *error, bool last) {
+    if (run->checks && run->checks->failed)
+        return false;
+    const bool closer = !last && looks_closer(run, error);
+    return run->work->again(error, last) || closer;
+}
+
 // attempt_batch is work_batch in a subtransaction, so that its failure can be recorded before it goes on, and that it can be done
 // again: where another transaction wrote the same keys meanwhile, or the work wants to look closer. It tells whether the batch is
 // done.
@@ -456,7 +480,7 @@ static bool attempt_batch(Run *run, BatchEnd *result, bool last) {
         MemoryContextSwitchTo(run->memory);
         CurrentResourceOwner = resources;
         run->counts = counts;
-        done = !run->planned_well || !run->work->again(error, last);
+        done = !run->planned_well || !may_do_again(run, error, last);
         if (done && run->atomic)
             ReThrowError(error); // the caller's transaction ends, and what it would record
         if (done) {
@@ -479,7 +503,8 @@ static BatchEnd guarded_batch(Run *run) {
         start_over(run);
     if (!run->failed)
         run->work->committed();
-    run->planned_well = run->planned_well && !run->work->wants_new_plan();
+    run->planned_well = run->planned_well && !run->work->wants_new_plan() && !run->closely;
+    run->closely = false;
     return end;
 }
 

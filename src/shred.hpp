@@ -64,7 +64,7 @@ struct ColumnForm {
 struct ShredPlan {
     ShredTable *tables;
     int table_count;
-    AttrNumber *source_columns; // columns of the source that #source.column asks for
+    AttrNumber *source_columns; // columns of the source that #source.column asks for, and others
     ColumnForm *source_types;
     int source_column_count;
     Coverage *coverage; // where parts of documents that the mapping does not take matter, else NULL
@@ -75,8 +75,9 @@ struct ShredPlan {
 Oid document_type(Relation source, const char *document);
 
 // plan_shred ties a mapping to its tables; what does not fit raises an error with the place in the mapping.
-// `covers`: it matters what of a document the mapping does not take.
-ShredPlan *plan_shred(const Mapping *mapping, Relation source, bool covers);
+// `covers`: it matters what of a document the mapping does not take; `also`: columns of the source that are kept with rejects,
+// beside those that the mapping asks for.
+ShredPlan *plan_shred(const Mapping *mapping, Relation source, bool covers, const Bitmapset *also = NULL);
 
 // plan_modes and plan_keys settle what becomes of rows that come again: after the tables are linked, and planned.
 void plan_modes(ShredPlan *plan);

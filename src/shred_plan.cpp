@@ -343,7 +343,7 @@ static void plan_rests(ShredPlan *plan, const Mapping *mapping, bool covers) {
     plan->coverage = covers ? plan_coverage(mapping) : NULL;
 }
 
-ShredPlan *plan_shred(const Mapping *mapping, Relation source, bool covers) {
+ShredPlan *plan_shred(const Mapping *mapping, Relation source, bool covers, const Bitmapset *also) {
     ShredPlan *plan = static_cast<ShredPlan *>(palloc0(sizeof(ShredPlan)));
     plan->table_count = mapping->table_count;
     plan->tables = static_cast<ShredTable *>(palloc0(sizeof(ShredTable) * mapping->table_count));
@@ -360,6 +360,8 @@ ShredPlan *plan_shred(const Mapping *mapping, Relation source, bool covers) {
     for (int i = 0; i < plan->table_count; i++)
         plan_table(plan, &plan->tables[i], source);
     plan_keys(plan);
+    for (int column = -1; (column = bms_next_member(also, column)) >= 0;)
+        (void)need_source_column(plan, column);
     plan->source_types = static_cast<ColumnForm *>(palloc(sizeof(ColumnForm) * (plan->source_column_count + 1)));
     for (int i = 0; i < plan->source_column_count; i++) {
         Form_pg_attribute column = TupleDescAttr(RelationGetDescr(source), plan->source_columns[i] - 1);

@@ -23,6 +23,7 @@ public:
     int64 batch_size() override { return has_keys() ? automatic_keyed_batch_size : automatic_batch_size; }
     void begin(RunCounts *counts) override;
     void take(const SourceRow *row) override;
+    void reject(const SourceRow *row, const Refusal *refusal) override { hold(row, refusal); }
     void finish() override;
     bool again(const ErrorData *error, bool last) override;
     void committed() override { precise_ = false; } // the next one is fast again
@@ -33,7 +34,8 @@ private:
     bool has_keys() const;
     ShredPlan *plan_targets(Relation source);
     void begin_chunks();
-    void hold(const SourceRow *row);
+    Bitmapset *kept_columns(Relation source) const;
+    void hold(const SourceRow *row, const Refusal *refusal);
     void finish_chunk();
     void grow();
 
@@ -53,11 +55,20 @@ private:
 
 // ---- planning
 
+// kept_columns are those that a reject needs besides, so that the conditions can be evaluated when it is loaded again.
+Bitmapset *ShredWork::kept_columns(Relation source) const {
+    if (!rejects_rows(job_))
+        return NULL;
+    return bms_del_member(columns_of_conditions(job_->checks, source),
+                          get_attnum(RelationGetRelid(source), job_->pipeline->document));
+}
+
 // plan_targets plans the writing. Where columns grow to hold what comes, they are not to bend it into what they are.
 ShredPlan *ShredWork::plan_targets(Relation source) {
     const bool grows = is_unknown("add");
     const char *mapping = job_->pipeline->mapping;
-    ShredPlan *plan = plan_shred(read_mapping(mapping, strlen(mapping)), source, grows || is_unknown("reject"));
+    ShredPlan *plan =
+        plan_shred(read_mapping(mapping, strlen(mapping)), source, grows || is_unknown("reject"), kept_columns(source));
     for (int i = 0; i < plan->table_count; i++)
         for (int c = 0; c < plan->tables[i].column_count; c++)
             plan->tables[i].columns[c].conversion.strict = grows;
@@ -178,11 +189,13 @@ void ShredWork::finish_chunk() {
     rows_at_once_ = chunks_.rows_at_once;
 }
 
-void ShredWork::hold(const SourceRow *row) {
+void ShredWork::hold(const SourceRow *row, const Refusal *refusal) {
     StringInfoData place;
     initStringInfo(&place);
     job_->cursor->describe(row, &place);
     hold_row(&chunks_, row, place.data);
+    if (refusal)
+        refuse_held(&chunks_, refusal);
     pfree(place.data);
     if (is_chunk_full(&chunks_))
         finish_chunk();
@@ -190,7 +203,7 @@ void ShredWork::hold(const SourceRow *row) {
 
 void ShredWork::take(const SourceRow *row) {
     if (holds_rows()) {
-        hold(row);
+        hold(row, NULL);
         return;
     }
     if (row->document_is_null)

@@ -17,6 +17,7 @@ struct SourceColumns {
     const char *const *others; // what else
     const AttrNumber *numbers; // of columns among the others; NULL: they may be any expressions
     int count;
+    Node *last = NULL;      // the last of the others is this expression, whatever the numbers are
     bool any_order = false; // rows may come in any order, where that is faster
 };
 

@@ -21,6 +21,49 @@ Work *make_work(Job *job) {
     pg_unreachable();
 }
 
+SourceColumns plan_work(Job *job, Work *work, Relation source) {
+    job->checks = NULL;
+    job->checks = plan_checks(job->pipeline->checks, source, job->closely || evaluates_at_once(job));
+    const SourceColumns columns = work->plan(source);
+    return job->checks && !work->goes_on() ? with_checks(job->checks, &columns) : columns;
+}
+
+// A row that is looked at, for error messages.
+struct Look {
+    const Job *job;
+    const SourceRow *row;
+};
+
+static const char *place_of(const Look *look) {
+    StringInfoData place;
+    initStringInfo(&place);
+    look->job->cursor->describe(look->row, &place);
+    return place.data;
+}
+
+static void look_context(void *look) { errcontext("source row with %s", place_of(static_cast<const Look *>(look))); }
+
+void take_checked(Job *job, Work *work, const SourceRow *row) {
+    const bool rejects = rejects_rows(job) && work->can_reject();
+    Look look{job, row};
+    Refusal refusal{};
+    ErrorContextCallback context{error_context_stack, look_context, &look};
+    job->checks->reading = false;
+    MemoryContextSwitchTo(job->row);
+    error_context_stack = &context;
+    const bool refused = refuses_row(job->checks, row->columns, row->nulls, rejects, &refusal);
+    error_context_stack = context.previous;
+    if (refused && !rejects)
+        stop_for_row(job->checks, &refusal, place_of(&look), !rejects_rows(job));
+    MemoryContextSwitchTo(job->batch);
+    if (refused)
+        work->reject(row, &refusal);
+    else
+        work->take(row);
+    MemoryContextReset(job->row);
+    job->checks->reading = true;
+}
+
 bool rejects_rows(const Job *job) { return job->pipeline->rejects || job->options.retry; }
 
 bool evaluates_at_once(const Job *job) { return job->options.retry || job->see; }

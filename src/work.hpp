@@ -8,6 +8,7 @@
 
 #include "postgres.hpp"
 
+#include "checks.hpp"
 #include "cursor.hpp"
 #include "pipeline.hpp"
 #include "run.hpp"
@@ -23,6 +24,8 @@ struct Job {
     int64 run_id; // 0 until there is something to do
     Oid source;
     Cursor *cursor;
+    Checks *checks;                                   // of the plan; NULL: none
+    bool closely;                                     // conditions are evaluated for one row at a time, in this batch
     void (*see)(void *seer, Oid relation, Datum row); // is shown each row that is written, or NULL
     void *seer;
     // of the run; of the plan, good as long as no relation changes; of the batch; of the row, the work's to reset
@@ -49,6 +52,10 @@ public:
     // begin is called when there is a first row; counts are those of the run, to add to.
     virtual void begin(RunCounts *counts) = 0;
     virtual void take(const SourceRow *row) = 0;
+    // reject sets a row aside instead, where rows that do not fit are. can_reject tells whether the row is at hand as a whole; else
+    // the batch fails, and is done again so that it is.
+    virtual bool can_reject() { return true; }
+    virtual void reject(const SourceRow *, const Refusal *) {}
     virtual void let_go() {} // the rows that were taken go away, where the cursor is steady
     virtual void finish() = 0;
     // again tells whether a batch that failed with this error may be done again, and what to do otherwise then; `last`: it
@@ -73,6 +80,12 @@ void need_run_id(Job *job);
 
 // make_work makes what the kind of the pipeline needs; it lives in CurrentMemoryContext.
 Work *make_work(Job *job);
+
+// plan_work plans it, in CurrentMemoryContext, with the pipeline's checks; it tells what is to be read of each source row.
+SourceColumns plan_work(Job *job, Work *work, Relation source);
+
+// take_checked takes a row, unless a condition is false for it: that row is rejected, or ends the batch.
+void take_checked(Job *job, Work *work, const SourceRow *row);
 
 // rejects_rows tells whether rows that do not fit are set aside.
 bool rejects_rows(const Job *job);
