@@ -131,8 +131,19 @@ static const char *text_of(const NotedRow *row, bool whole) {
 }
 
 // The columns of sluice.lineage that are written: all.
-enum { entry_column, pipeline_column, target_column, operation_column, run_column, batch_column, written_column,
-       source_column, key_column, before_column, column_count };
+enum {
+    entry_column,
+    pipeline_column,
+    target_column,
+    operation_column,
+    run_column,
+    batch_column,
+    written_column,
+    source_column,
+    key_column,
+    before_column,
+    column_count
+};
 
 static void set_text(WriterRow *row, int column, const char *text) {
     row->nulls[column] = !text;
@@ -313,8 +324,7 @@ static NotedTable *noted_table(const TriggerData *data) {
 static NotedRow *add_row(NotedTable *table, const LineageScope *scope, const char *operation) {
     if (waiting->count == waiting->room) {
         const int room = Max(waiting->room * 2, 64);
-        NotedRow *rows =
-            static_cast<NotedRow *>(MemoryContextAllocHuge(waiting->memory, sizeof(NotedRow) * room));
+        NotedRow *rows = static_cast<NotedRow *>(MemoryContextAllocHuge(waiting->memory, sizeof(NotedRow) * room));
         if (waiting->room > 0) {
             memcpy(rows, waiting->rows, sizeof(NotedRow) * waiting->room);
             pfree(waiting->rows);

@@ -78,7 +78,7 @@ struct NewPipeline {
     int max_failures;     // -1: as it is unless said otherwise
     List *after;          // names
     List *checks;
-    bool lineage;         // see switch_lineage
+    bool lineage; // see switch_lineage
 };
 
 const char *kept_search_path(); // what of the session's search_path holds in every run

@@ -47,10 +47,11 @@ int64 run_without_lineage(int32 pipeline, int64 to_run) {
     Parameters parameters{};
     add_int(&parameters, pipeline);
     add_int(&parameters, to_run);
-    catalog_execute("SELECT coalesce(min(r.run_id), 0) FROM sluice.run_log r WHERE r.pipeline_id = $1::int AND r.run_id > "
-                    "$2 AND r.undone_at IS NULL AND NOT r.lineage AND (r.batches > 0 OR r.source_rows > 0 OR "
-                    "r.inserted + r.updated + r.deleted > 0)",
-                    &parameters);
+    catalog_execute(
+        "SELECT coalesce(min(r.run_id), 0) FROM sluice.run_log r WHERE r.pipeline_id = $1::int AND r.run_id > "
+        "$2 AND r.undone_at IS NULL AND NOT r.lineage AND (r.batches > 0 OR r.source_rows > 0 OR "
+        "r.inserted + r.updated + r.deleted > 0)",
+        &parameters);
     bool is_null;
     const int64 run = result_int(0, 1, &is_null);
     free_result();
@@ -123,12 +124,17 @@ static void check_others(const Restore *restore) {
     add_int(&parameters, restore->pipeline->id);
     add_int(&parameters, restore->to_run);
     const uint64 found = catalog_execute(
-        "SELECT o.target::bigint, o.row_key, o.operation FROM sluice.lineage o WHERE o.pipeline_id = $1::int AND o.run_id IS "
-        "NULL AND o.entry > (SELECT e.entry FROM sluice.lineage e WHERE e.pipeline_id = $1::int AND e.run_id > $2 ORDER BY "
+        "SELECT o.target::bigint, o.row_key, o.operation FROM sluice.lineage o WHERE o.pipeline_id = $1::int AND "
+        "o.run_id IS "
+        "NULL AND o.entry > (SELECT e.entry FROM sluice.lineage e WHERE e.pipeline_id = $1::int AND e.run_id > $2 "
+        "ORDER BY "
         "e.run_id, e.entry LIMIT 1) AND CASE WHEN o.row_key IS NULL THEN EXISTS (SELECT FROM sluice.lineage e WHERE "
-        "e.pipeline_id = $1::int AND e.run_id > $2 AND e.target = o.target) ELSE EXISTS (SELECT FROM sluice.lineage e WHERE "
-        "hashtextextended(e.row_key, e.pipeline_id) = hashtextextended(o.row_key, o.pipeline_id) AND e.pipeline_id = $1::int "
-        "AND e.target = o.target AND e.row_key = o.row_key AND e.run_id > $2 AND e.entry < o.entry) END ORDER BY o.entry "
+        "e.pipeline_id = $1::int AND e.run_id > $2 AND e.target = o.target) ELSE EXISTS (SELECT FROM sluice.lineage e "
+        "WHERE "
+        "hashtextextended(e.row_key, e.pipeline_id) = hashtextextended(o.row_key, o.pipeline_id) AND e.pipeline_id = "
+        "$1::int "
+        "AND e.target = o.target AND e.row_key = o.row_key AND e.run_id > $2 AND e.entry < o.entry) END ORDER BY "
+        "o.entry "
         "LIMIT 1",
         &parameters);
     if (found > 0) {
@@ -194,12 +200,14 @@ static void check_key(const RestoredTable *table, const Restore *restore, const 
     bool same = count == list_length(table->key);
     ListCell *cell;
     foreach (cell, table->key)
-        same = same && given[get_attnum(RelationGetRelid(table->relation), static_cast<const char *>(lfirst(cell))) - 1];
+        same =
+            same && given[get_attnum(RelationGetRelid(table->relation), static_cast<const char *>(lfirst(cell))) - 1];
     if (!same)
         refuse(restore, psprintf("The key of %s was changed since.", table_name(table)), NULL);
 }
 
-static void add_row(RestoredTable *table, const Restore *restore, Action action, const char *row_key, const char *before) {
+static void add_row(RestoredTable *table, const Restore *restore, Action action, const char *row_key,
+                    const char *before) {
     const int columns = table->type->natts;
     Datum *values = static_cast<Datum *>(palloc0(sizeof(Datum) * columns));
     bool *nulls = static_cast<bool *>(palloc(sizeof(bool) * columns));
@@ -229,8 +237,11 @@ static void take_row(const Restore *restore, uint64 at) {
     if (!was && !is)
         return;
     RestoredTable *table = table_of(restore, result_int(at, 1, &is_null));
-    add_row(table, restore, !was ? Action::Delete : is ? Action::Update : Action::Insert, result_text(at, 2),
-            result_text(at, 5));
+    add_row(table, restore,
+            !was ? Action::Delete
+            : is ? Action::Update
+                 : Action::Insert,
+            result_text(at, 2), result_text(at, 5));
 }
 
 static void collect_rows(Restore *restore) {
@@ -309,8 +320,8 @@ static void append_update(StringInfo to, const Restore *restore, const RestoredT
             Form_pg_attribute column = TupleDescAttr(columns, i);
             if (!column->attisdropped && !column->attgenerated && column->attidentity != ATTRIBUTE_IDENTITY_ALWAYS &&
                 is_key_column(table, NameStr(column->attname)) == (pass == 1))
-                appendStringInfo(&list, "%s%s = r.c%d", list.len ? ", " : "", quote_identifier(NameStr(column->attname)),
-                                 i + 1);
+                appendStringInfo(&list, "%s%s = r.c%d", list.len ? ", " : "",
+                                 quote_identifier(NameStr(column->attname)), i + 1);
         }
     appendStringInfo(to, "u%d AS (UPDATE %s t SET %s FROM sluice_rows_%d r WHERE r.sluice_do = 1 AND %s", table->number,
                      written_to(table), list.data, table->number, of_key(table));
@@ -361,7 +372,7 @@ static const char *write_statement(const Restore *restore) {
                 continue;
             append_part(&statement, restore, table, static_cast<Action>(action));
             appendStringInfo(&counts, "%s(SELECT pg_catalog.count(*) FROM %c%d)", counts.len ? ", " : "", "dui"[action],
-                             table->number);
+                             table -> number);
         }
     return counts.len ? psprintf("%s SELECT %s", statement.data, counts.data) : NULL;
 }

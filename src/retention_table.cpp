@@ -387,8 +387,8 @@ static void refresh_table(const RetentionTable *table, const char *periods) {
                      "OPERATOR(pg_catalog.*<>) "
                      "ROW(%s)::pg_catalog.record",
                      retention->target, periods ? psprintf("r.period_id = ANY (%s) AND", periods) : "",
-                     retention->target, number_list(""), number_list(""), number_list(""),
-                     number_list("excluded."), number_list("r."), number_list("excluded."));
+                     retention->target, number_list(""), number_list(""), number_list(""), number_list("excluded."),
+                     number_list("r."), number_list("excluded."));
     table_close(facts, NoLock);
     (void)execute_on_stages(statement.data, NULL, 0, NULL, 0);
 }

@@ -8,12 +8,12 @@
 #include "catalog.hpp"
 #include "cursor.hpp"
 #include "facts_definition.hpp"
-#include "mapping.hpp"
 #include "lineage.hpp"
+#include "mapping.hpp"
 #include "names.hpp"
 #include "pipeline.hpp"
-#include "retention_table.hpp"
 #include "restore.hpp"
+#include "retention_table.hpp"
 #include "rewind.hpp"
 #include "rewind_load.hpp"
 #include "rights.hpp"
@@ -80,10 +80,10 @@ static Undo plan_undo(const Pipeline *pipeline, int64 to_run) {
     undo.position = find_position(&parameters, &before);
     if (undo.source_rows != total - before)
         refuse_rewind(pipeline, to_run,
-               psprintf("Its history holds " INT64_FORMAT " of the " INT64_FORMAT
-                        " source rows that were loaded after it.",
-                        undo.source_rows, total - before),
-               "Runs older than sluice.keep_runs were deleted; rewind to a run that sluice.runs still shows.");
+                      psprintf("Its history holds " INT64_FORMAT " of the " INT64_FORMAT
+                               " source rows that were loaded after it.",
+                               undo.source_rows, total - before),
+                      "Runs older than sluice.keep_runs were deleted; rewind to a run that sluice.runs still shows.");
     return undo;
 }
 
@@ -98,9 +98,9 @@ static void check_run_columns(const Pipeline *pipeline, const Mapping *mapping, 
     for (int i = 0; i < mapping->table_count; i++)
         if (!run_column(&mapping->tables[i]))
             refuse_rewind(pipeline, to_run,
-                   psprintf("Which rows of %s a run wrote is not known: no column of it holds \"#run\".",
-                            mapping->tables[i].name),
-                   "Map a column of each table to \"#run\"; rows written from then on can be undone.");
+                          psprintf("Which rows of %s a run wrote is not known: no column of it holds \"#run\".",
+                                   mapping->tables[i].name),
+                          "Map a column of each table to \"#run\"; rows written from then on can be undone.");
 }
 
 static int64 delete_rows(const MappedTable *table, ArrayType *ids) {
@@ -140,10 +140,10 @@ static int64 delete_targets(const Mapping *mapping, ArrayType *ids) {
 static void check_writes(const Pipeline *pipeline, const Undo *undo) {
     if (undo->updated > 0 || undo->deleted > 0)
         refuse_rewind(pipeline, undo->to_run,
-               psprintf("Runs after it updated " INT64_FORMAT " rows and deleted " INT64_FORMAT
-                        ": what these held before is not known.",
-                        undo->updated, undo->deleted),
-               "Without lineage only what was inserted can be undone.");
+                      psprintf("Runs after it updated " INT64_FORMAT " rows and deleted " INT64_FORMAT
+                               ": what these held before is not known.",
+                               undo->updated, undo->deleted),
+                      "Without lineage only what was inserted can be undone.");
 }
 
 static void mark_undone(const Pipeline *pipeline, const Undo *undo) {
@@ -174,12 +174,14 @@ static void refuse_blind(const Pipeline *pipeline, int64 to_run, int64 blind) {
         refuse_rewind(pipeline, to_run, psprintf("Run " INT64_FORMAT " wrote before lineage was kept.", blind),
                       "Rewind to a later run.");
     if (merges)
-        refuse_rewind(pipeline, to_run, "What a row was before others were merged into it is not kept.",
-                      "To merge everything anew empty the target, drop the pipeline and create it again. With lineage => "
-                      "true what its runs do from then on can be undone.");
-    refuse_rewind(pipeline, to_run, "What a fact was before others were added to it is not kept.",
-                  "To add everything anew empty the targets, drop the pipeline and create it again. With lineage => true "
-                  "what its runs do from then on can be undone.");
+        refuse_rewind(
+            pipeline, to_run, "What a row was before others were merged into it is not kept.",
+            "To merge everything anew empty the target, drop the pipeline and create it again. With lineage => "
+            "true what its runs do from then on can be undone.");
+    refuse_rewind(
+        pipeline, to_run, "What a fact was before others were added to it is not kept.",
+        "To add everything anew empty the targets, drop the pipeline and create it again. With lineage => true "
+        "what its runs do from then on can be undone.");
 }
 
 // undo_by_column deletes what runs inserted, by the columns that hold "#run".
@@ -201,9 +203,9 @@ static void undo_by_column(const Pipeline *pipeline, const Undo *undo) {
 // refresh_retentions computes the retentions over the facts that were put back.
 static void refresh_retentions(const Pipeline *pipeline, Relation source) {
     const FactsDefinition definition = read_facts_definition(pipeline->mapping);
-    const FactsPlan *plan = plan_facts(read_facts_mapping(definition.mapping),
-                                       find_fact_table(definition.target, "target", source), definition.newest_by,
-                                       source, pipeline->id, false);
+    const FactsPlan *plan =
+        plan_facts(read_facts_mapping(definition.mapping), find_fact_table(definition.target, "target", source),
+                   definition.newest_by, source, pipeline->id, false);
     refresh_all_periods(find_retention_tables(plan, pipeline->owner));
 }
 

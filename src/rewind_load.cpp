@@ -1,8 +1,8 @@
 // See rewind_load.hpp.
 //
-// It is exact or refused. With lineage what the target held is known (restore). Without, a partition that was loaded by none of the earlier runs, and found nothing in the target when it
-// was loaded first, is taken out of the target and is new again. What a partition held before it was loaded again is not
-// known.
+// It is exact or refused. With lineage what the target held is known (restore). Without, a partition that was loaded by none of
+// the earlier runs, and found nothing in the target when it was loaded first, is taken out of the target and is new again; what a
+// partition held before it was loaded again is not known.
 #include "rewind_load.hpp"
 
 #include "catalog.hpp"

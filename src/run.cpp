@@ -201,13 +201,17 @@ static void prune_lineage(int32 pipeline, const Numbers *pruned) {
     add_int(&parameters, pipeline);
     add_numbers(&parameters, pruned->values, pruned->count);
     catalog_execute(
-        "WITH kept AS MATERIALIZED (SELECT coalesce((SELECT e.entry FROM sluice.lineage e WHERE e.pipeline_id = $1::int AND "
-        "e.run_id >= (SELECT min(r.run_id) FROM sluice.run_log r WHERE r.pipeline_id = $1::int) ORDER BY e.run_id, e.entry "
+        "WITH kept AS MATERIALIZED (SELECT coalesce((SELECT e.entry FROM sluice.lineage e WHERE e.pipeline_id = "
+        "$1::int AND "
+        "e.run_id >= (SELECT min(r.run_id) FROM sluice.run_log r WHERE r.pipeline_id = $1::int) ORDER BY e.run_id, "
+        "e.entry "
         "LIMIT 1), 9223372036854775807) AS entry), "
-        "old AS MATERIALIZED (SELECT DISTINCT e.target, e.row_key FROM sluice.lineage e WHERE e.pipeline_id = $1::int AND "
+        "old AS MATERIALIZED (SELECT DISTINCT e.target, e.row_key FROM sluice.lineage e WHERE e.pipeline_id = $1::int "
+        "AND "
         "(e.run_id = ANY ($2) OR (e.run_id IS NULL AND e.entry < (SELECT entry FROM kept)))) "
         "DELETE FROM sluice.lineage l USING old o WHERE hashtextextended(l.row_key, l.pipeline_id) = "
-        "hashtextextended(o.row_key, $1::int) AND l.pipeline_id = $1::int AND l.target = o.target AND l.row_key = o.row_key "
+        "hashtextextended(o.row_key, $1::int) AND l.pipeline_id = $1::int AND l.target = o.target AND l.row_key = "
+        "o.row_key "
         "AND l.entry < (SELECT entry FROM kept) AND EXISTS (SELECT FROM sluice.lineage n WHERE "
         "hashtextextended(n.row_key, n.pipeline_id) = hashtextextended(l.row_key, l.pipeline_id) AND n.pipeline_id = "
         "l.pipeline_id AND n.target = l.target AND n.row_key = l.row_key AND n.entry > l.entry)",
@@ -269,23 +273,25 @@ static void record_run(Run *run, const char *status, const char *error) {
                         "error = 'the session ended before the run did; what its batches committed is kept' "
                         "WHERE pipeline_id = $2::int AND status = 'running' AND run_id <> $1",
                         &parameters);
-        catalog_execute("INSERT INTO sluice.run_log (run_id, pipeline_id, status, started_at, finished_at, batches, "
-                        "source_rows, inserted, nulled, error, duplicates, too_late, \"position\", updated, deleted, "
-                        "rejected, retried, lineage, rows_total) VALUES ($1, $2::int, $3, $4, $5, $6, $7, $8, $9, $10, $11, "
-                        "$12, $13::jsonb, $14, "
-                        "$15, $16, $17, $18, " ROWS_TOTAL ")",
-                        &parameters);
+        catalog_execute(
+            "INSERT INTO sluice.run_log (run_id, pipeline_id, status, started_at, finished_at, batches, "
+            "source_rows, inserted, nulled, error, duplicates, too_late, \"position\", updated, deleted, "
+            "rejected, retried, lineage, rows_total) VALUES ($1, $2::int, $3, $4, $5, $6, $7, $8, $9, $10, $11, "
+            "$12, $13::jsonb, $14, "
+            "$15, $16, $17, $18, " ROWS_TOTAL ")",
+            &parameters);
         prune_history(run);
         return;
     }
     static CatalogStatement update;
-    catalog_prepared(&update,
-                     "UPDATE sluice.run_log SET status = $3, started_at = $4, finished_at = $5, batches = $6, "
-                     "source_rows = $7, inserted = $8, "
-                     "nulled = $9, error = $10, duplicates = $11, too_late = $12, \"position\" = $13::jsonb, "
-                     "updated = $14, deleted = $15, rejected = $16, retried = $17, lineage = $18, rows_total = " ROWS_TOTAL " "
-                     "WHERE run_id = $1 AND pipeline_id = $2::int",
-                     &parameters);
+    catalog_prepared(
+        &update,
+        "UPDATE sluice.run_log SET status = $3, started_at = $4, finished_at = $5, batches = $6, "
+        "source_rows = $7, inserted = $8, "
+        "nulled = $9, error = $10, duplicates = $11, too_late = $12, \"position\" = $13::jsonb, "
+        "updated = $14, deleted = $15, rejected = $16, retried = $17, lineage = $18, rows_total = " ROWS_TOTAL " "
+        "WHERE run_id = $1 AND pipeline_id = $2::int",
+        &parameters);
 }
 
 void record_nothing(int32 pipeline, const char *name, TimestampTz started_at, const char *status, const char *reason) {

@@ -19,7 +19,8 @@ static Traced find_pipelines(Oid table) {
     add_int(&parameters, table);
     const uint64 count = catalog_execute(
         "SELECT split_part(encode(t.tgargs, 'escape'), '\\000', 1)::bigint, split_part(encode(t.tgargs, 'escape'), "
-        "'\\000', 2)::bigint FROM pg_trigger t WHERE t.tgrelid = $1::oid AND t.tgfoid = 'sluice.note_lineage()'::regprocedure "
+        "'\\000', 2)::bigint FROM pg_trigger t WHERE t.tgrelid = $1::oid AND t.tgfoid = "
+        "'sluice.note_lineage()'::regprocedure "
         "AND t.tgtype & 1 = 1 ORDER BY 1",
         &parameters);
     Traced traced{};
@@ -41,9 +42,8 @@ static Traced find_pipelines(Oid table) {
                         errmsg("no pipeline with lineage writes %s", relation_name(table)),
                         errhint("SELECT sluice.alter_pipeline(..., lineage => true) keeps it from then on.")));
     if (traced.pipelines.count == 0)
-        ereport(ERROR,
-                (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-                 errmsg("must be owner of a pipeline that writes %s to trace its rows", relation_name(table))));
+        ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+                        errmsg("must be owner of a pipeline that writes %s to trace its rows", relation_name(table))));
     return traced;
 }
 
@@ -158,8 +158,9 @@ static const char *found_key(Relation table, List *key, const KeyPart *parts, in
         elog(ERROR, "unexpected result of a look for a row");
     MemoryContextSwitchTo(memory);
     if (SPI_processed > 1)
-        ereport(ERROR, (errcode(ERRCODE_CARDINALITY_VIOLATION), errmsg("key: several rows of %s have these values", name),
-                        errhint("Rows of it are known by %s.", quoted_names(key))));
+        ereport(ERROR,
+                (errcode(ERRCODE_CARDINALITY_VIOLATION), errmsg("key: several rows of %s have these values", name),
+                 errhint("Rows of it are known by %s.", quoted_names(key))));
     if (SPI_processed == 0)
         return NULL;
     TupleDesc type = SPI_tuptable->tupdesc;
@@ -190,15 +191,18 @@ static void show_entries(const Traced *traced, const char *row_key, Tuplestorest
     add_numbers(&parameters, traced->pipelines.values, traced->pipelines.count);
     add_numbers(&parameters, traced->numbers.values, traced->numbers.count);
     add_text(&parameters, row_key);
-    const uint64 count = catalog_execute(
-        "WITH entries AS (SELECT l.* FROM unnest($1, $2) u(p, t) JOIN sluice.lineage l ON "
-        "hashtextextended(l.row_key, l.pipeline_id) = hashtextextended($3, u.p) AND l.pipeline_id = u.p AND l.target = u.t "
-        "AND l.row_key = $3) "
-        "SELECT p.name, e.run_id, e.batch, e.written_at, e.operation, e.source_row, e.before::jsonb FROM (SELECT * FROM "
-        "entries UNION ALL SELECT l.* FROM unnest($1, $2) u(p, t) JOIN sluice.lineage l ON l.pipeline_id = u.p AND l.target "
-        "= u.t AND l.operation = 'truncate' WHERE l.entry > (SELECT min(entry) FROM entries)) e "
-        "JOIN sluice.pipeline p ON p.pipeline_id = e.pipeline_id ORDER BY e.entry DESC",
-        &parameters);
+    const uint64 count =
+        catalog_execute("WITH entries AS (SELECT l.* FROM unnest($1, $2) u(p, t) JOIN sluice.lineage l ON "
+                        "hashtextextended(l.row_key, l.pipeline_id) = hashtextextended($3, u.p) AND l.pipeline_id = "
+                        "u.p AND l.target = u.t "
+                        "AND l.row_key = $3) "
+                        "SELECT p.name, e.run_id, e.batch, e.written_at, e.operation, e.source_row, e.before::jsonb "
+                        "FROM (SELECT * FROM "
+                        "entries UNION ALL SELECT l.* FROM unnest($1, $2) u(p, t) JOIN sluice.lineage l ON "
+                        "l.pipeline_id = u.p AND l.target "
+                        "= u.t AND l.operation = 'truncate' WHERE l.entry > (SELECT min(entry) FROM entries)) e "
+                        "JOIN sluice.pipeline p ON p.pipeline_id = e.pipeline_id ORDER BY e.entry DESC",
+                        &parameters);
     Datum *values = static_cast<Datum *>(palloc(sizeof(Datum) * columns->natts));
     bool *nulls = static_cast<bool *>(palloc(sizeof(bool) * columns->natts));
     for (uint64 i = 0; i < count; i++) {
