@@ -289,6 +289,7 @@ CALL sluice.rewind('item', :fourth);
 
 -- Switching it off and on, dropping
 
+SELECT sluice.definition('item') ->> 'lineage' AS lineage;
 SELECT sluice.alter_pipeline('item', lineage => false);
 SELECT * FROM sluice.trace('item', '{"id": 5}');
 SELECT count(*) FROM pg_trigger WHERE tgrelid = 'item'::regclass;
