@@ -3,6 +3,7 @@
 // subtransaction of its own, and what was refused is remembered: its documents do not fit, and the reason is told.
 #include "grow.hpp"
 
+#include "attempt.hpp"
 #include "catalog.hpp"
 #include "ddl.hpp"
 #include "infer.hpp"
@@ -164,32 +165,15 @@ static void change_type(const Grower *grower, const Widening *widening) {
 }
 
 static void try_widening(const Grower *grower, Widening *widening) {
-    MemoryContext memory = CurrentMemoryContext;
-    ResourceOwner resources = CurrentResourceOwner;
-    BeginInternalSubTransaction(NULL);
-    MemoryContextSwitchTo(memory);
-    PG_TRY();
-    {
-        change_type(grower, widening);
-        ReleaseCurrentSubTransaction();
-        MemoryContextSwitchTo(memory);
-        CurrentResourceOwner = resources;
-    }
-    PG_CATCH();
-    {
-        MemoryContextSwitchTo(grower->growth->memory);
-        ErrorData *error = CopyErrorData();
-        FlushErrorState();
-        RollbackAndReleaseCurrentSubTransaction();
-        MemoryContextSwitchTo(memory);
-        CurrentResourceOwner = resources;
-        const int category = ERRCODE_TO_CATEGORY(error->sqlerrcode);
-        if (category == ERRCODE_OPERATOR_INTERVENTION || category == ERRCODE_INTERNAL_ERROR ||
-            category == ERRCODE_INSUFFICIENT_RESOURCES || category == ERRCODE_SYSTEM_ERROR)
-            ReThrowError(error);
-        widening->refused = error->message;
-    }
-    PG_END_TRY();
+    ErrorData *error = attempt([&] { change_type(grower, widening); });
+    if (!error)
+        return;
+    const int category = ERRCODE_TO_CATEGORY(error->sqlerrcode);
+    if (category == ERRCODE_OPERATOR_INTERVENTION || category == ERRCODE_INTERNAL_ERROR ||
+        category == ERRCODE_INSUFFICIENT_RESOURCES || category == ERRCODE_SYSTEM_ERROR)
+        ReThrowError(error);
+    widening->refused = MemoryContextStrdup(grower->growth->memory, error->message);
+    FreeErrorData(error);
 }
 
 static void widen_columns(const Grower *grower) {

@@ -62,9 +62,9 @@ template <class Work> void at_place(const char *place, Work work, const char *hi
         if (placed || ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_OPERATOR_INTERVENTION)
             PG_RE_THROW();
         FlushErrorState();
-        hint = error->hint ? error->hint : hint;
+        const char *advice = error->hint ? error->hint : hint;
         ereport(ERROR, (errcode(error->sqlerrcode), errmsg("%s: %s", place, error->message),
-                        error->detail ? errdetail("%s", error->detail) : 0, hint ? errhint("%s", hint) : 0));
+                        error->detail ? errdetail("%s", error->detail) : 0, advice ? errhint("%s", advice) : 0));
     }
     PG_END_TRY();
 }

@@ -3,6 +3,7 @@
 // and nothing stays but gaps in sequences.
 #include "postgres.hpp"
 
+#include "attempt.hpp"
 #include "chunk.hpp"
 #include "cursor.hpp"
 #include "mapping.hpp"
@@ -219,23 +220,12 @@ static void show_error(const Preview *preview, const ErrorData *error) {
 
 // preview_rows does all in a subtransaction that is rolled back.
 static void preview_rows(Preview *preview, int64 count) {
-    MemoryContext memory = CurrentMemoryContext;
-    ResourceOwner resources = CurrentResourceOwner;
-    ErrorData *volatile error = NULL;
-    BeginInternalSubTransaction(NULL);
-    MemoryContextSwitchTo(preview->memory);
-    PG_TRY();
-    { show_rows(preview, count); }
-    PG_CATCH();
-    {
-        MemoryContextSwitchTo(memory);
-        error = CopyErrorData();
-        FlushErrorState();
-    }
-    PG_END_TRY();
-    RollbackAndReleaseCurrentSubTransaction();
-    MemoryContextSwitchTo(memory);
-    CurrentResourceOwner = resources;
+    ErrorData *error = attempt(
+        [&] {
+            MemoryContextSwitchTo(preview->memory);
+            show_rows(preview, count);
+        },
+        true);
     if (error && (strcmp(preview->pipeline->kind, "shred") == 0 || !is_document_error(error)))
         ReThrowError(error);
     if (error)

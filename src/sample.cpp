@@ -1,6 +1,7 @@
 // See infer.hpp: the documents of a source, one over the other. They are read by a cursor, a few hundred at a time.
 #include "infer.hpp"
 
+#include "attempt.hpp"
 #include "document.hpp"
 #include "names.hpp"
 #include "shred.hpp"
@@ -42,36 +43,19 @@ static void add_document(Sample *sample, SPITupleTable *rows, uint64 row) {
 // add_documents adds rows from *next on, up to the end or to one that is no JSON: then it is false, and the rows are to be
 // gone on with behind it. The subtransaction writes nothing; it is there since an error was caught.
 static bool add_documents(Sample *sample, SPITupleTable *rows, uint64 count, volatile uint64 *next) {
-    MemoryContext memory = CurrentMemoryContext;
-    ResourceOwner owner = CurrentResourceOwner;
-    volatile bool all = true;
-    BeginInternalSubTransaction(NULL);
-    PG_TRY();
-    {
+    ErrorData *error = attempt([&] {
         while (*next < count) {
             const uint64 row = *next;
             *next = row + 1; // a row that fails is behind us
             add_document(sample, rows, row);
         }
-        ReleaseCurrentSubTransaction();
-        MemoryContextSwitchTo(memory);
-        CurrentResourceOwner = owner;
-    }
-    PG_CATCH();
-    {
-        MemoryContextSwitchTo(memory);
-        ErrorData *error = CopyErrorData();
-        FlushErrorState();
-        RollbackAndReleaseCurrentSubTransaction();
-        MemoryContextSwitchTo(memory);
-        CurrentResourceOwner = owner;
-        if (ERRCODE_TO_CATEGORY(error->sqlerrcode) != ERRCODE_DATA_EXCEPTION)
-            ReThrowError(error);
-        FreeErrorData(error);
-        all = false;
-    }
-    PG_END_TRY();
-    return all;
+    });
+    if (!error)
+        return true;
+    if (ERRCODE_TO_CATEGORY(error->sqlerrcode) != ERRCODE_DATA_EXCEPTION)
+        ReThrowError(error);
+    FreeErrorData(error);
+    return false;
 }
 
 static void add_rows(Sample *sample, SPITupleTable *rows, uint64 count) {

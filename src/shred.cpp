@@ -2,6 +2,7 @@
 // at once, with its final values at hand, the starting point of the table's children.
 #include "shred.hpp"
 
+#include "attempt.hpp"
 #include "lineage_scope.hpp"
 #include "names.hpp"
 
@@ -227,35 +228,16 @@ static bool is_value_error(int code) {
 
 // convert_or_null serves "on_error": "null": a value that does not fit becomes NULL. The subtransaction writes nothing.
 static Datum convert_or_null(Shredder *shredder, ShredColumn *column, const Value &value, bool *is_null) {
-    MemoryContext memory = CurrentMemoryContext;
-    ResourceOwner owner = CurrentResourceOwner;
     Datum result = 0;
-    BeginInternalSubTransaction(NULL);
-    MemoryContextSwitchTo(memory);
-    PG_TRY();
-    {
-        result = convert_column(column, value, is_null);
-        ReleaseCurrentSubTransaction();
-        MemoryContextSwitchTo(memory);
-        CurrentResourceOwner = owner;
-    }
-    PG_CATCH();
-    {
-        MemoryContextSwitchTo(memory);
-        ErrorData *error = CopyErrorData();
-        FlushErrorState();
-        RollbackAndReleaseCurrentSubTransaction();
-        MemoryContextSwitchTo(memory);
-        CurrentResourceOwner = owner;
-        if (!is_value_error(error->sqlerrcode))
-            ReThrowError(error);
-        FreeErrorData(error);
-        *is_null = true;
-        result = 0;
-        shredder->nulled++;
-    }
-    PG_END_TRY();
-    return result;
+    ErrorData *error = attempt([&] { result = convert_column(column, value, is_null); });
+    if (!error)
+        return result;
+    if (!is_value_error(error->sqlerrcode))
+        ReThrowError(error);
+    FreeErrorData(error);
+    *is_null = true;
+    shredder->nulled++;
+    return 0;
 }
 
 // hash_value gives the document's hash, computed once for all its rows.
