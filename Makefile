@@ -25,7 +25,7 @@ ROOMS := bridge names naming catalog json_text value path mapping mapping_text d
 	signed tally stage calendar facts_mapping newest facts_plan dimension references facts_row facts_write facts_definition \
 	retention retention_table facts_work create_facts create_retention \
 	load_work create_load late restore rewind_load \
-	work switch_lineage create create_shred after alter argument definition grown apply preview position purge rewind trace add_arrival infer_entry outcome run run_all schedule entry module
+	work switch_lineage targets rebuild_load rebuild create create_shred after alter argument definition grown apply preview position purge rewind trace add_arrival infer_entry outcome run run_all schedule entry module
 
 # The pieces of the install script, src/NAME.sql, in the order in which they run.
 SQL_PIECES := catalog format content pipeline arrival infer \
@@ -39,14 +39,14 @@ SQL_PIECES := catalog format content pipeline arrival infer \
 # test/check fails when a file is there that its list does not name.
 REGRESS := \
 	shred path types value format content mapping infer target error reject unknown preview writer key foreign_key pipeline \
-	snapshot hash arrival position lineage purge rights run_all schedule_errors comments report \
+	snapshot hash arrival position lineage purge rebuild objects catalog rights owner strangers trusted version run_all schedule_errors comments report \
 	merge merge_rows merge_targets merge_reject expression deep \
 	latest merge_patch create_table checks \
 	signed facts facts_mapping measure dimension retention \
 	load track partitions back_off \
 	definition
 
-ISOLATION := after definition facts foreign_key key lineage merge notify load run sequence sequence_orders sequence_partition sequence_prepared snapshot hash hash_arrival hash_stamp watch
+ISOLATION := after definition facts foreign_key key lineage merge notify load rebuild run sequence sequence_orders sequence_partition sequence_prepared snapshot hash hash_arrival hash_stamp watch
 
 REGRESS_OPTS := --inputdir=. --load-extension=sluice
 ISOLATION_OPTS := --inputdir=test/isolation --load-extension=sluice
@@ -106,6 +106,7 @@ clean:
 else
 
 OBJS := $(ROOMS:%=src/%.o)
+DATA := $(wildcard src/upgrade/$(EXTENSION)--*--*.sql)
 DATA_built := $(INSTALL_SCRIPT_SQL)
 EXTRA_CLEAN := $(BUILD_PRODUCTS)
 
@@ -115,6 +116,8 @@ ifeq ($(WERROR),1)
 PG_CXXFLAGS += -Werror
 endif
 SHLIB_LINK := -lstdc++
+# The library works with tables of its own version alone. (PGXS has another VERSION.)
+version_flag := -DSLUICE_VERSION='"$(VERSION)"'
 
 # PGXS would compile everything a second time to LLVM bitcode, without PG_CXXFLAGS: C++20 fails there.
 override with_llvm := no
@@ -129,6 +132,8 @@ endif
 $(OBJS): src/.built-for
 # nlohmann/json's lexer works character by character: inlined to the full it reads 1.6 times as fast.
 src/json_text.o: override CXXFLAGS += -O3 --param max-inline-insns-auto=200 --param inline-unit-growth=400 --param large-function-growth=1000
+src/catalog.o: override CXXFLAGS += $(version_flag)
+src/catalog.o: sluice.control
 -include $(OBJS:.o=.d)
 
 $(INSTALL_SCRIPT_SQL): $(SQL_PIECES:%=src/%.sql) sluice.control Makefile

@@ -69,7 +69,7 @@ INSERT INTO cases (value, format) VALUES
     ('2020-01-31T10:11:12.123456', 'YYYY-MM-DD"T"HH24:MI:SS.US'), ('2020-01-31T10:11:12.1234567', 'YYYY-MM-DD"T"HH24:MI:SS.US'),
     ('2020-01-31 10:11:12', 'YYYY-MM-DD"T"HH24:MI:SS'), ('2020-01-31 00:00+00:00', 'YYYY-MM-DD HH24:MITZH:TZM'),
     ('2020-01-31 00:00+05:30', 'YYYY-MM-DD HH24:MITZH:TZM'), ('2020-01-31 05:30+05:30', 'YYYY-MM-DD HH24:MITZH:TZM'),
-    ('2020-01-31 05:30', 'YYYY-MM-DD HH24:MITZH:TZM'), ('2020-01-31 05:30+05', 'yyyy-mm-dd hh24:mitzh'),
+    ('2020-01-31 05:30', 'YYYY-MM-DD HH24:MITZH:TZM'), ('2020-01-31 05:30+05', 'yyyy-mm-dd hh24:miTZH'),
     ('Friday 31 January 2020', 'FMDay DD FMMonth YYYY'), ('Monday 31 January 2020', 'Day DD Month YYYY'), ('Friday 31 January 2020', 'Day DD Month YYYY'),
     ('2020-060', 'YYYY-DDD'), ('2019-366', 'YYYY-DDD'), ('0044-03-15 BC', 'YYYY-MM-DD BC'), ('9999-12-31', 'YYYY-MM-DD'),
     ('300000-01-01', 'YYYY-MM-DD'), ('10:11', 'HH24:MI'), ('x', 'nonsense'), ('x', ''),

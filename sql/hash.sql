@@ -686,3 +686,28 @@ DROP FUNCTION empty_source;
 DROP VIEW history;
 DROP PROCEDURE build, remove;
 DROP FUNCTION verdict, arrive;
+
+-- ---- a snapshot column with stamps of another cluster, which lie ahead
+CREATE TABLE brought (id int PRIMARY KEY, doc jsonb, "Stamp" xid8 NOT NULL DEFAULT pg_current_xact_id());
+CREATE INDEX ON brought ("Stamp", id);
+INSERT INTO brought SELECT n, jsonb_build_object('n', n), '900000000000' FROM generate_series(1, 3) n;
+INSERT INTO brought SELECT n, jsonb_build_object('n', n) FROM generate_series(4, 5) n;
+CREATE TABLE brought_to (n int);
+CREATE TABLE brought_all_to (n int);
+SELECT sluice.create_shred('brought', 'brought', 'doc', '{"brought_to": {"columns": {"n": "$.n"}}}', cursor => 'hash');
+SELECT sluice.create_shred('brought all', 'brought', 'doc', '{"brought_all_to": {"columns": {"n": "$.n"}}}', cursor => 'hash', duplicates => 'keep');
+CALL sluice.run('brought');
+SELECT array_agg(n ORDER BY n) FROM brought_to;
+SELECT missing, loaded FROM sluice.verify('brought');
+INSERT INTO brought VALUES (6, '{"n": 6}');
+CALL sluice.run('brought');
+SELECT array_agg(n ORDER BY n) FROM brought_to;
+-- of equal rows nothing but the stamp says which are new: these wait, which is told
+\set VERBOSITY terse
+DO $$
+BEGIN
+    SET LOCAL client_min_messages = error; -- the message has the number of a transaction
+    CALL sluice.run('brought all');
+END $$;
+\set VERBOSITY default
+SELECT array_agg(n ORDER BY n) FROM brought_all_to;

@@ -287,6 +287,19 @@ TRUNCATE item;
 SELECT operation, run_id IS NULL AS by_others FROM sluice.trace('item', '{"id": 5}') LIMIT 1;
 CALL sluice.rewind('item', :fourth);
 
+-- A rebuild begins a new history
+
+CREATE TABLE anew (id int PRIMARY KEY, amount numeric);
+SELECT sluice.create_shred('anew', 'item_stage', 'doc', '{"anew": {"key": "id", "columns": {"id": "$.id", "amount": "$.amount"}}}', lineage => true);
+CALL sluice.run('anew');
+CALL sluice.run('anew', batch_size => 1);
+CALL sluice.rebuild('anew');
+SELECT operation, source_row FROM sluice.trace('anew', '{"id": 2}');
+CALL sluice.rewind('anew', 0);
+SELECT count(*) FROM anew;
+CALL sluice.run('anew');
+SELECT count(*) FROM anew;
+
 -- Switching it off and on, dropping
 
 SELECT sluice.definition('item') ->> 'lineage' AS lineage;

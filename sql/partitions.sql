@@ -100,6 +100,8 @@ BEGIN
     END LOOP;
 END $$;
 CALL play(200);
+CALL sluice.run('p');
+CALL sluice.run('q');
 SELECT count(*) > 50 AS ran_often, sum(batches) > 100 AS loaded_much, sum(deleted) > 50 AS replaced_much FROM sluice.runs WHERE pipeline = 'p';
 SELECT count(*) FROM wrong;
 SELECT count(*) FROM wrong_by_cursor;

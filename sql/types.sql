@@ -154,6 +154,13 @@ SELECT value, result = CASE value WHEN '1e400' THEN rpad('1', 401, '0') WHEN '1e
     '0') END AS exact FROM cases ORDER BY number;
 TRUNCATE cases;
 
+-- an octal byte, where the server reads it
+
+INSERT INTO cases (type, value) VALUES ('"char"', '"\\101"');
+CALL shred_cases();
+SELECT value, result LIKE CASE WHEN current_setting('server_version_num')::int >= 150000 THEN 'A' ELSE '22001: %' END AS as_the_server_reads_it FROM cases;
+TRUNCATE cases;
+
 -- floats round
 
 CALL add_cases('real', '1', '0.1', '16777217', '123456789', '1e38', '"NaN"', '"-Infinity"', '"1.1"', '"x"');
@@ -173,7 +180,7 @@ CALL add_cases('varchar(3)', '"abc"', '"abcd"', '"abc "', '"\u00e9\u00e9\u00e9"'
 CALL add_cases('varchar', '"abcd"');
 CALL add_cases('char(3)', '"ab"', '"abc"', '"abcd"', '12');
 CALL add_cases('name', '"n"', format('"%s"', repeat('n', 63)), format('"%s"', repeat('n', 64)));
-CALL add_cases('"char"', '"a"', '"ab"', '""', '"\u00e9"', '"\\101"', '1', '12');
+CALL add_cases('"char"', '"a"', '"ab"', '""', '"\u00e9"', '"\\abc"', '"\\777"', '1', '12');
 CALL add_cases('bytea', '"\\x0102"', '"\\x0"', '"abc"', '"a\\\\b"', '1', '"\u0000"');
 :show
 

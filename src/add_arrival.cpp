@@ -23,6 +23,8 @@ static void require_table(Oid source) {
     const char kind = get_rel_relkind(source);
     if (kind != RELKIND_RELATION && kind != RELKIND_PARTITIONED_TABLE)
         argument_error("source", psprintf("%s is no table", relation_name(source)), NULL);
+    if (!owns_relation(source))
+        aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_TABLE, get_rel_name(source));
 }
 
 // ---- the snapshot column

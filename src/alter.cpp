@@ -140,6 +140,7 @@ extern "C" {
 
 PG_FUNCTION_INFO_V1(sluice_alter_pipeline);
 Datum sluice_alter_pipeline(PG_FUNCTION_ARGS) {
+    require_same_version();
     SPI_connect();
     alter_pipeline(fcinfo);
     SPI_finish();

@@ -3,7 +3,49 @@
 
 namespace sluice {
 
+// installed_version tells which version of the extension this database has; NULL: none (a worker in another database).
+static const char *installed_version() {
+    ScanKeyData key;
+    ScanKeyInit(&key, Anum_pg_extension_extname, BTEqualStrategyNumber, F_NAMEEQ, CStringGetDatum("sluice"));
+    Relation catalog = table_open(ExtensionRelationId, AccessShareLock);
+    SysScanDesc scan = systable_beginscan(catalog, ExtensionNameIndexId, true, NULL, 1, &key);
+    const HeapTuple tuple = systable_getnext(scan);
+    bool is_null = true;
+    const Datum version = HeapTupleIsValid(tuple)
+                              ? heap_getattr(tuple, Anum_pg_extension_extversion, RelationGetDescr(catalog), &is_null)
+                              : 0;
+    const char *installed = is_null ? NULL : TextDatumGetCString(version);
+    systable_endscan(scan);
+    table_close(catalog, AccessShareLock);
+    return installed;
+}
+
+// other_version is the version that the library does not fit; NULL: it fits. One look a transaction is enough.
+static const char *other_version() {
+    static LocalTransactionId checked = InvalidLocalTransactionId;
+    const LocalTransactionId transaction = process_transaction(MyProc);
+    if (transaction == checked)
+        return NULL;
+    const char *installed = installed_version();
+    if (installed && strcmp(installed, SLUICE_VERSION) != 0)
+        return installed;
+    checked = transaction;
+    return NULL;
+}
+
+bool is_same_version() { return !other_version(); }
+
+void require_same_version() {
+    const char *installed = other_version();
+    if (installed)
+        ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+                        errmsg("sluice is of version %s in this database, and its library of version %s", installed,
+                               SLUICE_VERSION),
+                        errhint("Run ALTER EXTENSION sluice UPDATE, and connect again.")));
+}
+
 CatalogScope enter_catalog() {
+    require_same_version();
     CatalogScope scope;
     GetUserIdAndSecContext(&scope.user, &scope.security);
     scope.settings = NewGUCNestLevel();
@@ -235,6 +277,21 @@ Numbers copy_numbers(const Numbers *numbers) {
 void free_result() {
     SPI_freetuptable(SPI_tuptable);
     SPI_tuptable = NULL;
+}
+
+void give_table(Oid table, Oid owner) {
+    HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(table));
+    if (!HeapTupleIsValid(tuple))
+        return;
+    const Oid now = reinterpret_cast<Form_pg_class>(GETSTRUCT(tuple))->relowner;
+    ReleaseSysCache(tuple);
+    const Parameters none{};
+    if (now != owner)
+        catalog_execute(
+            psprintf("ALTER TABLE %s OWNER TO %s",
+                     quote_qualified_identifier(get_namespace_name(get_rel_namespace(table)), get_rel_name(table)),
+                     quote_identifier(GetUserNameFromId(owner, false))),
+            &none);
 }
 
 } // namespace sluice

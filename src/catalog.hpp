@@ -6,6 +6,12 @@
 
 namespace sluice {
 
+// require_same_version refuses to work when the library is not of the version that the extension has in this database: between its
+// installation and ALTER EXTENSION sluice UPDATE the tables, and the arguments of functions, are others. Entering the catalog does it;
+// so do functions that look at their arguments before.
+void require_same_version();
+bool is_same_version();
+
 struct CatalogScope {
     Oid user;
     int security;
@@ -61,6 +67,9 @@ struct CatalogStatement {
     SPIPlanPtr plan;
 };
 uint64 catalog_prepared(CatalogStatement *prepared, const char *statement, const Parameters *parameters);
+
+// give_table gives a table beside the catalog (a ledger, the states of a merge) to the owner of its pipeline, if it is not his.
+void give_table(Oid table, Oid owner);
 
 // Values of the row `row` of the last result.
 int64 result_int(uint64 row, int column, bool *is_null);

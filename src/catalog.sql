@@ -32,6 +32,7 @@ CREATE TABLE sluice.pipeline (
     failed_at     timestamptz,
     after         text[] NOT NULL DEFAULT '{}',
     checks        text[] NOT NULL DEFAULT '{}',
+    pruned_rows   bigint NOT NULL DEFAULT 0,
     lineage       boolean NOT NULL DEFAULT false,
     lineage_targets int NOT NULL DEFAULT 0,
     created_at    timestamptz NOT NULL DEFAULT now(),
@@ -68,6 +69,7 @@ COMMENT ON COLUMN sluice.pipeline.failures IS 'failed runs since the last that s
 COMMENT ON COLUMN sluice.pipeline.failed_at IS 'when the last of these failed';
 COMMENT ON COLUMN sluice.pipeline.after IS 'pipelines that run before it in sluice.run_all';
 COMMENT ON COLUMN sluice.pipeline.checks IS 'conditions over the source row and queries of one boolean: a false one stops the batch';
+COMMENT ON COLUMN sluice.pipeline.pruned_rows IS 'target rows, as a rebuild counts them, of runs that sluice.run_log does not keep any more';
 COMMENT ON COLUMN sluice.pipeline.lineage IS 'whether it is kept which run wrote each target row';
 COMMENT ON COLUMN sluice.pipeline.lineage_targets IS 'how many tables have been given a number for that';
 COMMENT ON COLUMN sluice.pipeline.created_at IS 'when the pipeline was created';
@@ -145,6 +147,7 @@ CREATE TABLE sluice.run_log (
     too_late    bigint NOT NULL DEFAULT 0,
     rejected    bigint NOT NULL DEFAULT 0,
     retried     bigint NOT NULL DEFAULT 0,
+    kept        bigint NOT NULL DEFAULT 0,
     nulled      bigint NOT NULL DEFAULT 0,
     idle_runs   bigint NOT NULL DEFAULT 0,
     error       text,
@@ -170,12 +173,13 @@ COMMENT ON COLUMN sluice.run_log.duplicates IS 'source rows that were delivered 
 COMMENT ON COLUMN sluice.run_log.too_late IS 'source rows that came later than lookback allows';
 COMMENT ON COLUMN sluice.run_log.rejected IS 'source rows rejected';
 COMMENT ON COLUMN sluice.run_log.retried IS 'earlier rejects that it loaded';
+COMMENT ON COLUMN sluice.run_log.kept IS 'target rows inserted, less those deleted, in dimensions without history: a rebuild leaves them';
 COMMENT ON COLUMN sluice.run_log.nulled IS 'values that did not fit and became null, as the mapping says';
 COMMENT ON COLUMN sluice.run_log.idle_runs IS 'runs since this one that found nothing new and got no row of their own';
 COMMENT ON COLUMN sluice.run_log.error IS 'the error that ended the run';
 COMMENT ON COLUMN sluice.run_log."position" IS 'where the cursor stood after it; null when the run moved nothing';
 COMMENT ON COLUMN sluice.run_log.rows_total IS 'source rows loaded so far, at that position';
-COMMENT ON COLUMN sluice.run_log.undone_at IS 'when sluice.rewind undid it';
+COMMENT ON COLUMN sluice.run_log.undone_at IS 'when sluice.rewind undid it, or sluice.rebuild made everything anew';
 COMMENT ON COLUMN sluice.run_log.lineage IS 'whether what it wrote is in sluice.lineage';
 
 CREATE TABLE sluice.reject (

@@ -347,13 +347,22 @@ static Datum convert_row_literal(Conversion *conversion, char *text) {
         nulls[i] = true;
         if (TupleDescAttr(conversion->fields, i)->attisdropped)
             continue;
-        const Datum value = heap_getattr(&tuple, from++, conversion->texts, &nulls[i]);
+        const Datum value = heap_getattr(&tuple, from, conversion->texts, &nulls[i]); // in PostgreSQL 14 a macro
+        from++;
         if (nulls[i])
             check_null(&conversion->field[i]);
         else
             values[i] = convert_text_datum(&conversion->field[i], value);
     }
     return HeapTupleGetDatum(heap_form_tuple(conversion->fields, values, nulls));
+}
+
+// octal_byte is the byte that is written as a backslash and three octal digits (not every PostgreSQL reads that); -1: none is.
+static int octal_byte(const char *text, uint32 length) {
+    if (length != 4 || text[0] != '\\' || text[1] < '0' || text[1] > '3' || text[2] < '0' || text[2] > '7' ||
+        text[3] < '0' || text[3] > '7')
+        return -1;
+    return (text[1] - '0') * 64 + (text[2] - '0') * 8 + (text[3] - '0');
 }
 
 static Datum convert_cstring(Conversion *conversion, char *text, uint32 length) {
@@ -364,10 +373,12 @@ static Datum convert_cstring(Conversion *conversion, char *text, uint32 length) 
         if (length >= NAMEDATALEN)
             too_long_error(conversion);
         break;
-    case ConvertKind::Char:
-        if (length > 1 && !(length == 4 && text[0] == '\\'))
+    case ConvertKind::Char: {
+        const Datum byte = call_input(conversion, text, -1);
+        if (length > 1 && octal_byte(text, length) != static_cast<unsigned char>(DatumGetChar(byte)))
             too_long_error(conversion);
-        break;
+        return byte;
+    }
     case ConvertKind::Money:
         if (beyond_digits(text, 2))
             lossy_error(psprintf("\"%s\"", text), CASHOID, -1);

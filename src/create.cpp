@@ -101,6 +101,7 @@ void check_columns_right(Oid relation, const Bitmapset *columns, AclMode right) 
 }
 
 void require_arguments(FunctionCallInfo fcinfo, const char *const *names, int count) {
+    require_same_version();
     for (int i = 0; i < count; i++)
         if (PG_ARGISNULL(i))
             argument_error(names[i], "must not be null", NULL);

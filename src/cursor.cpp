@@ -1,6 +1,7 @@
 // See cursor.hpp. Here is what does not depend on the kind of cursor, and where the kinds are told apart.
 #include "cursor.hpp"
 
+#include "catalog.hpp"
 #include "hash_cursor.hpp"
 #include "names.hpp"
 #include "sequence_cursor.hpp"
@@ -143,6 +144,33 @@ int64 Cursor::pending(Relation source) {
                       0, NULL, NULL);
 }
 
+int64 rows_total(const Pipeline *pipeline) {
+    Parameters parameters{};
+    add_int(&parameters, pipeline->id);
+    catalog_execute("SELECT coalesce(max(rows_total), 0)::bigint FROM "
+                    "(SELECT rows_total FROM sluice.sequence_position WHERE pipeline_id = $1::int UNION ALL "
+                    "SELECT rows_total FROM sluice.arrival_position WHERE pipeline_id = $1::int) p",
+                    &parameters);
+    bool is_null;
+    const int64 total = result_int(0, 1, &is_null);
+    free_result();
+    return total;
+}
+
+void check_read_columns(const Pipeline *pipeline, Relation source) {
+    if (pipeline->document)
+        (void)find_source_column(source, pipeline->document, "document");
+    ListCell *cell;
+    foreach (cell, pipeline->content_columns)
+        (void)find_source_column(source, static_cast<const char *>(lfirst(cell)), "cursor \"hash\"");
+}
+
+int64 Cursor::lost(Relation source, int64 rows) {
+    const char *read = psprintf("SELECT pg_catalog.count(*) FROM %s s WHERE NOT (%s)",
+                                relation_name(RelationGetRelid(source)), unread(source));
+    return Max(static_cast<int64>(0), rows - count_rows(read, 0, NULL, NULL));
+}
+
 static bool is_string(const Value &value, const char *text) {
     return value.kind == ValueKind::String && value.length == strlen(text) &&
            memcmp(value.text, text, value.length) == 0;
@@ -163,12 +191,10 @@ char *value_string(const Value &value) {
 }
 
 void refuse_going_back(const Pipeline *pipeline, Oid source) {
-    ereport(ERROR,
-            (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-             errmsg("pipeline \"%s\" cannot go back: rows of source %s that it has read would be loaded twice",
-                    pipeline->name, relation_name(source)),
-             errhint("CALL sluice.rewind undoes what was loaded; or empty the targets, drop the pipeline and create it "
-                     "again to load everything anew.")));
+    ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+                    errmsg("pipeline \"%s\" cannot go back: rows of source %s that it has read would be loaded twice",
+                           pipeline->name, relation_name(source)),
+                    errhint("CALL sluice.rewind undoes what was loaded; CALL sluice.rebuild loads everything anew.")));
     pg_unreachable();
 }
 

@@ -68,6 +68,10 @@ public:
     // rewind moves the position back to where it was after run `to_run`: `position` is what show() said then, NULL at the
     // very start. `rows` are those that later runs had loaded.
     virtual void rewind(Relation source, Jsonb *position, int64 to_run, int64 rows) = 0;
+    // lost counts the source rows, of `rows` that were read, that the source holds no more.
+    virtual int64 lost(Relation source, int64 rows);
+    // restart moves the position back to where that of a new pipeline is; `rows` were read. The source may be another one.
+    virtual void restart(Relation source, int64 rows) = 0;
 };
 
 // make_cursor loads the position of a pipeline; the cursor lives in `memory`.
@@ -81,11 +85,16 @@ void choose_cursor(NewPipeline *pipeline, Relation source);
 void check_new_cursor(const NewPipeline *pipeline, Relation source);
 void start_cursor(const NewPipeline *pipeline, int32 id, Relation source);
 
+// check_read_columns finds the columns by which a pipeline knows the source's rows.
+void check_read_columns(const Pipeline *pipeline, Relation source);
+
 // warn_of_hidden_rows warns when policies apply to the current user: he may not see all rows.
 void warn_of_hidden_rows(Oid source);
 
 // may_select_all tells whether the current user may read every column of a relation.
 bool may_select_all(Oid relation);
+
+int64 rows_total(const Pipeline *pipeline); // source rows that its cursor has read
 
 // count_rows executes a query of one number, as the current user.
 int64 count_rows(const char *query, int parameters, Oid *types, Datum *values);

@@ -76,6 +76,17 @@ Datum sluice_retry(PG_FUNCTION_ARGS) {
     PG_RETURN_VOID();
 }
 
+PG_FUNCTION_INFO_V1(sluice_rebuild);
+Datum sluice_rebuild(PG_FUNCTION_ARGS) {
+    const char *name = name_argument(fcinfo);
+    RunOptions options{};
+    options.rebuild = true;
+    options.discard = !PG_ARGISNULL(1) && PG_GETARG_BOOL(1);
+    options.progress = !PG_ARGISNULL(2) && PG_GETARG_BOOL(2);
+    call_pipeline(fcinfo, name, &options);
+    PG_RETURN_VOID();
+}
+
 PG_FUNCTION_INFO_V1(sluice_run_batch);
 Datum sluice_run_batch(PG_FUNCTION_ARGS) {
     const char *name = name_argument(fcinfo);

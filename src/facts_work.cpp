@@ -392,7 +392,10 @@ void FactsWork::write_dimensions() {
         if (plan_->dimensions[i].surrogate)
             surrogates_[i] = static_cast<Datum *>(MemoryContextAllocExtended(
                 memory_, sizeof(Datum) * tally->group_count, MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO));
+        const WriterCounts before = counts;
         write_dimension(&plan_->dimensions[i], tally, &counts, surrogates_[i]);
+        if (!plan_->dimensions[i].mapped->history)
+            counts_->kept += (counts.inserted - before.inserted) - (counts.deleted - before.deleted);
         if (job_->see)
             show_dimension(&plan_->dimensions[i], tally, job_->see, job_->seer);
     }

@@ -170,9 +170,12 @@ public:
     const char *show() override;
     void seek(Relation source, Jsonb *position) override;
     void rewind(Relation source, Jsonb *position, int64 to_run, int64 rows) override;
+    int64 lost(Relation source, int64 rows) override;
+    void restart(Relation source, int64 rows) override;
 
 private:
     void refuse_moved(Oid source) const;
+    int64 lost_contents(Relation source) const;
     void refuse_uncertain(int64 to_run) const;
     void drop_work();
     bool fits_work() const;
@@ -183,6 +186,7 @@ private:
     bool brings_old_rows(Oid leaf);
     void drop_sweep();
     // passes
+    bool is_out_of_reach() const;
     Way choose_way();
     bool is_compare_due() const;
     bool begin_pass();
@@ -281,6 +285,7 @@ void HashCursor::check(Relation source) {
     source_ = RelationGetRelid(source);
     own_ledger(pipeline_->id, pipeline_->owner);
     refuse_moved(source_);
+    check_read_columns(pipeline_, source);
     warn_of_hidden_rows(source_);
 }
 
@@ -400,8 +405,15 @@ bool HashCursor::is_compare_due() const {
     return GetCurrentTimestamp() - at.compared_at >= pipeline_->recheck * USECS_PER_SEC;
 }
 
+// is_out_of_reach tells whether a first sweep by stamps would not see all there is: rows from another cluster may lie ahead. Read
+// as they lie they are loaded; when transactions have got that far they are known. With 'keep' nothing tells of a row but its stamp.
+bool HashCursor::is_out_of_reach() const {
+    return stamps_ && !pipeline_->keeps_duplicates && !has_seen(&position_.seen) && !has_seen(&position_.target) &&
+           has_future_stamps(stamps_);
+}
+
 Way HashCursor::choose_way() {
-    if (!must_compare_) {
+    if (!must_compare_ && !is_out_of_reach()) {
         if (arrivals_)
             return Way::Arrivals;
         if (stamps_ && (has_seen(&position_.target) || !is_compare_due()))
@@ -467,6 +479,8 @@ void HashCursor::finish_pass() {
     if (!by_statement(way_)) {
         next_.seen = next_.target;
         sweeping_ = false;
+        if (stamps_ && pipeline_->keeps_duplicates)
+            warn_of_future_stamps(stamps_);
         if (has_floor_)
             forget();
     } else {
@@ -957,6 +971,7 @@ void HashCursor::store(int64 rows) {
 // ---- looking at it and managing it
 
 const char *HashCursor::unread(Relation) {
+    need_ledger(pipeline_->id);
     return psprintf("NOT EXISTS (SELECT FROM %s l WHERE l.h OPERATOR(pg_catalog.=) %s)", ledger_name(pipeline_->id),
                     content_sql());
 }
@@ -986,6 +1001,7 @@ const char *HashCursor::in_time_condition(Relation source) {
 
 // Of rows with one content 'keep' counts those that the ledger does not account for.
 int64 HashCursor::pending(Relation source) {
+    need_ledger(pipeline_->id);
     const char *arrived = arrived_condition(source);
     if (!pipeline_->keeps_duplicates || *arrived)
         return count_rows(
@@ -999,6 +1015,7 @@ int64 HashCursor::pending(Relation source) {
 
 // The ledger also holds what came too late, which was not loaded.
 const char *HashCursor::read_by(Relation source, Jsonb *, int64 run) {
+    need_ledger(pipeline_->id);
     return psprintf(
         "EXISTS (SELECT FROM %s l WHERE l.h OPERATOR(pg_catalog.=) %s AND l.run OPERATOR(pg_catalog.<=) '" INT64_FORMAT
         "'::pg_catalog.int8)%s",
@@ -1083,6 +1100,47 @@ void HashCursor::rewind(Relation source, Jsonb *position, int64 to_run, int64 ro
     to.order_type = position_.order_type;
     to.leaves = position_.leaves;
     forget_later_runs(open_ledger(pipeline_->id), to_run);
+    store_arrival_position(pipeline_->id, &to, -rows);
+}
+
+// lost_contents counts what the ledger holds and the source does not; what a seek entered was not loaded.
+int64 HashCursor::lost_contents(Relation source) const {
+    const char *table = relation_name(RelationGetRelid(source)), *ledger = ledger_name(pipeline_->id);
+    if (!pipeline_->keeps_duplicates)
+        return count_rows(psprintf("SELECT pg_catalog.count(*) FROM %s l WHERE l.run OPERATOR(pg_catalog.>) 0 AND NOT "
+                                   "EXISTS (SELECT FROM %s s WHERE %s OPERATOR(pg_catalog.=) l.h)",
+                                   ledger, table, content_sql()),
+                          0, NULL, NULL);
+    return count_rows(
+        psprintf("SELECT pg_catalog.sum(greatest(0, pg_catalog.abs(coalesce(l.n, 1)) OPERATOR(pg_catalog.-) "
+                 "coalesce(c.n, 0)))::pg_catalog.int8 FROM %s l LEFT JOIN (SELECT %s AS h, pg_catalog.count(*) AS n "
+                 "FROM %s s GROUP BY 1) c ON c.h OPERATOR(pg_catalog.=) l.h WHERE l.run OPERATOR(pg_catalog.>) 0",
+                 ledger, content_sql(), table),
+        0, NULL, NULL);
+}
+
+// Where the ledger has forgotten contents their number tells.
+int64 HashCursor::lost(Relation source, int64 rows) {
+    own_ledger(pipeline_->id, pipeline_->owner);
+    const int64 contents = has_ledger(pipeline_->id) ? lost_contents(source) : 0;
+    if (position_.forgotten == 0 && has_ledger(pipeline_->id))
+        return contents;
+    const char *there =
+        psprintf("SELECT pg_catalog.count(%s%s) FROM %s s", pipeline_->keeps_duplicates ? "" : "DISTINCT ",
+                 content_sql(), relation_name(RelationGetRelid(source)));
+    return Max(contents, rows - count_rows(there, 0, NULL, NULL));
+}
+
+// restart makes the ledger empty, or anew where it is gone.
+void HashCursor::restart(Relation source, int64 rows) {
+    refuse_moved(RelationGetRelid(source));
+    if (has_ledger(pipeline_->id))
+        empty_ledger(pipeline_->id, pipeline_->owner);
+    else
+        create_ledger(pipeline_->id, pipeline_->name, pipeline_->owner);
+    ArrivalPosition to{};
+    to.order_type = position_.order_type;
+    to.leaves = position_.leaves;
     store_arrival_position(pipeline_->id, &to, -rows);
 }
 

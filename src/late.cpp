@@ -134,10 +134,9 @@ static const char *unaccounted_rows(const LateLook *look) {
 
 static void find_changed(LateLook *look) {
     if (look->load->by_trigger) {
-        if (OidIsValid(find_track(look->pipeline->id))) {
-            note_track(look);
-            note_tables(look);
-        }
+        need_track(look->pipeline->id);
+        note_track(look);
+        note_tables(look);
         return;
     }
     Cursor *cursor = make_cursor(look->pipeline, CurrentMemoryContext);
@@ -188,8 +187,13 @@ static PartitionState *merge_changes(LateLook *look, int *count) {
     *count = known;
     for (int i = 0; i < look->count; i++)
         if (!known_changes[i])
-            states[(*count)++] = PartitionState{0, look->changed[i].partition, look->changed[i].version, true,
-                                                order_datum(&look->order, look->changed[i].partition)};
+            states[(*count)++] = PartitionState{0,
+                                                look->changed[i].partition,
+                                                look->changed[i].version,
+                                                true,
+                                                order_datum(&look->order, look->changed[i].partition),
+                                                false,
+                                                0};
     qsort_arg(states, *count, sizeof(PartitionState), compare_by_value, &look->order);
     return states;
 }
@@ -220,6 +224,15 @@ static void put_partition(Tuplestorestate *rows, TupleDesc columns, const char *
     Datum values[] = {CStringGetTextDatum(partition), Int64GetDatum(version)};
     bool nulls[] = {false, false};
     tuplestore_putvalues(rows, columns, values, nulls);
+}
+
+static void show_late(const Pipeline *pipeline, const char *current, Tuplestorestate *rows, TupleDesc columns) {
+    LateLook look = begin_late_look(pipeline, pipeline_source(pipeline));
+    int count;
+    const PartitionState *states = late_states(&look, current, &count);
+    for (int i = 0; i < count; i++)
+        put_partition(rows, columns, states[i].partition, states[i].version);
+    end_late_look(&look);
 }
 
 static void show_changed(const Pipeline *pipeline, Tuplestorestate *rows, TupleDesc columns) {
@@ -328,12 +341,7 @@ Datum sluice_late_partitions(PG_FUNCTION_ARGS) {
     Tuplestorestate *rows = begin_result_rows(fcinfo, &columns);
     SPI_connect();
     const Pipeline *pipeline = find_pipeline(name);
-    LateLook look = begin_late_look(pipeline, pipeline_source(pipeline));
-    int count;
-    const PartitionState *states = late_states(&look, current, &count);
-    for (int i = 0; i < count; i++)
-        put_partition(rows, columns, states[i].partition, states[i].version);
-    end_late_look(&look);
+    as_defined(pipeline, [&] { show_late(pipeline, current, rows, columns); });
     SPI_finish();
     return static_cast<Datum>(0);
 }
@@ -344,9 +352,12 @@ Datum sluice_backfill_config(PG_FUNCTION_ARGS) {
     MemoryContext memory = CurrentMemoryContext;
     SPI_connect();
     const Pipeline *pipeline = find_pipeline(name);
-    LateLook look = begin_late_look(pipeline, pipeline_source(pipeline));
-    const char *text = MemoryContextStrdup(memory, config_text(&look, current));
-    end_late_look(&look);
+    const char *text = NULL;
+    as_defined(pipeline, [&] {
+        LateLook look = begin_late_look(pipeline, pipeline_source(pipeline));
+        text = MemoryContextStrdup(memory, config_text(&look, current));
+        end_late_look(&look);
+    });
     SPI_finish();
     return DirectFunctionCall1(jsonb_in, CStringGetDatum(text));
 }

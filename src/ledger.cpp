@@ -35,19 +35,9 @@ void drop_ledger(int32 pipeline) {
         catalog_execute(psprintf("DROP TABLE %s", ledger_name(pipeline)), &none);
 }
 
-void own_ledger(int32 pipeline, Oid owner) {
-    const Oid ledger = find_ledger(pipeline);
-    HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(ledger));
-    if (!HeapTupleIsValid(tuple))
-        return; // open_ledger says so
-    const Oid now = reinterpret_cast<Form_pg_class>(GETSTRUCT(tuple))->relowner;
-    ReleaseSysCache(tuple);
-    const Parameters none{};
-    if (now != owner)
-        catalog_execute(psprintf("ALTER TABLE %s OWNER TO %s", ledger_name(pipeline),
-                                 quote_identifier(GetUserNameFromId(owner, false))),
-                        &none);
-}
+bool has_ledger(int32 pipeline) { return OidIsValid(find_ledger(pipeline)); }
+
+void own_ledger(int32 pipeline, Oid owner) { give_table(find_ledger(pipeline), owner); }
 
 // ---- statements, with the owner's rights
 
@@ -69,15 +59,19 @@ static SPIPlanPtr keep_plan(const char *statement, int count, Oid *types) {
     return plan;
 }
 
+void need_ledger(int32 pipeline) {
+    if (!has_ledger(pipeline))
+        ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE),
+                        errmsg("table %s, the ledger of the pipeline, is gone", ledger_name(pipeline)),
+                        errdetail("It tells which documents have been read."),
+                        errhint("Restore it; or CALL sluice.rebuild, which loads everything anew.")));
+}
+
 Ledger *open_ledger(int32 pipeline) {
     Ledger *ledger = static_cast<Ledger *>(palloc0(sizeof(Ledger)));
     ledger->relation = find_ledger(pipeline);
     ledger->name = ledger_name(pipeline);
-    if (!OidIsValid(ledger->relation))
-        ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE),
-                        errmsg("table %s, the ledger of the pipeline, is gone", ledger->name),
-                        errdetail("It tells which documents have been read."),
-                        errhint("Restore it; or empty the targets, drop the pipeline and create it again.")));
+    need_ledger(pipeline);
     ledger->cleanup.func = free_ledger_plans;
     ledger->cleanup.arg = ledger;
     MemoryContextRegisterResetCallback(CurrentMemoryContext, &ledger->cleanup);
@@ -241,6 +235,14 @@ static void delete_entries(const Ledger *ledger, const char *condition, int64 ru
 
 void forget_runs(const Ledger *ledger, int64 upto) {
     delete_entries(ledger, "<=) $1 AND coalesce(l.n, 1) OPERATOR(pg_catalog.>) 0", upto);
+}
+
+void empty_ledger(int32 pipeline, Oid owner) {
+    own_ledger(pipeline, owner);
+    MemoryContext memory = CurrentMemoryContext; // SPI leaves its own behind
+    if (SPI_execute(psprintf("DELETE FROM %s", ledger_name(pipeline)), false, 0) != SPI_OK_DELETE)
+        elog(ERROR, "unexpected result of a delete from the ledger");
+    MemoryContextSwitchTo(memory);
 }
 
 void forget_later_runs(const Ledger *ledger, int64 run) { delete_entries(ledger, ">) $1", run); }

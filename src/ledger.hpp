@@ -32,6 +32,8 @@ struct Ledger {
 void create_ledger(int32 pipeline, const char *name, Oid owner);
 const char *ledger_name(int32 pipeline); // sluice.ledger_<id>
 void drop_ledger(int32 pipeline);
+bool has_ledger(int32 pipeline);  // false: it is gone
+void need_ledger(int32 pipeline); // raises then
 
 void own_ledger(int32 pipeline, Oid owner); // gives it to the owner, if it is not his
 
@@ -47,6 +49,7 @@ void probe_ledger(Ledger *ledger, const ContentHash *hashes, int count, bool *kn
 void write_ledger(Ledger *ledger, HTAB *entries, int64 run);
 
 void forget_runs(const Ledger *ledger, int64 upto);
+void empty_ledger(int32 pipeline, Oid owner);            // as the owner, whose it becomes
 void forget_later_runs(const Ledger *ledger, int64 run); // those after `run`, all of them
 
 } // namespace sluice

@@ -204,6 +204,7 @@ static void plan_statements(LoadPlan *plan, const LoadDefinition *load, Relation
     plan->asks_for_update = parameters.update;
     const PartitionColumn column = find_partition_column(load, target);
     plan->of_partition = psprintf("t.%s %s $1::%s", column.quoted, column.equals, column.type);
+    plan->of_partitions = psprintf("t.%s %s ANY ($1::%s[])", column.quoted, column.equals, column.type);
     write_statements(plan, load, query, target, &column);
     plan->insert = keep(prepare("query", plan->insert_sql, plan->partition_type));
     if (plan->remove_sql)

@@ -17,8 +17,9 @@ struct LoadPlan {
     SPIPlanPtr remove, insert;
     bool has_time; // back_off names a column
     TimeColumn time;
-    bool asks_for_update;     // the query has a $2
-    const char *of_partition; // a condition over the target as t
+    bool asks_for_update;      // the query has a $2
+    const char *of_partition;  // a condition over the target as t
+    const char *of_partitions; // the same, where $1 is an array
     MemoryContextCallback cleanup;
 };
 

@@ -40,6 +40,7 @@ private:
     void grow_changes();
     void choose();
     void add_listed();
+    void add_loaded();
     void filter_range();
     void filter_wanted();
     Datum bound(const char *argument, const char *text) const;
@@ -181,6 +182,21 @@ void LoadWork::add_listed() {
     count_ = kept;
 }
 
+// add_loaded adds to those listed, in a rebuild, those that were loaded before.
+void LoadWork::add_loaded() {
+    int count, kept = 0;
+    PartitionState *all = read_states(job_->pipeline->id, &order_, NULL, true, &count);
+    for (int i = 0; i < count; i++) {
+        bool wanted = all[i].loaded || !load_->partition_list;
+        for (int l = 0; !wanted && l < count_; l++)
+            wanted = states_[l].id == all[i].id;
+        if (wanted)
+            all[kept++] = all[i];
+    }
+    states_ = all;
+    count_ = kept;
+}
+
 // filter_range keeps what a backfill asks for.
 void LoadWork::filter_range() {
     const Datum from = bound("from_partition", job_->options.from), to = bound("to_partition", job_->options.upto);
@@ -209,12 +225,14 @@ void LoadWork::filter_wanted() {
 
 void LoadWork::choose() {
     MemoryContext before = MemoryContextSwitchTo(job_->memory);
-    const bool all = job_->options.from || load_->reload_last > 0;
+    const bool rebuild = job_->options.rebuild, all = job_->options.from || load_->reload_last > 0;
     if (load_->partition_list && !job_->options.from)
         add_listed();
     else
-        states_ = read_states(job_->pipeline->id, &order_, load_->settle, all, &count_);
-    if (job_->options.from)
+        states_ = read_states(job_->pipeline->id, &order_, rebuild ? NULL : load_->settle, all, &count_);
+    if (rebuild)
+        add_loaded();
+    else if (job_->options.from)
         filter_range();
     else
         filter_wanted();
@@ -257,7 +275,7 @@ void LoadWork::load_partition(const PartitionState *state, RunCounts *counts) {
     if (job_->pipeline->lineage)
         note_state(state, job_->run_id);
     mark_loaded(state, job_->run_id, rows, deleted);
-    if (job_->atomic)
+    if (job_->atomic || job_->options.rebuild)
         (void)LockRelease(&lock, ExclusiveLock, false); // the transaction may load many more
     counts->deleted += deleted;
     counts->inserted += rows;
@@ -291,7 +309,8 @@ BatchEnd LoadWork::step(RunCounts *counts) {
     if (plan_->has_time && !backed_off_)
         counts->deleted += back_off(&plan_->time, plan_->time.table, last_success(job_->pipeline->id), NULL);
     backed_off_ = true;
-    if (job_->pipeline->rejects)
+    // In a rebuild the rows of a partition that was appended to are gone already.
+    if (job_->pipeline->rejects && !(job_->options.rebuild && load_->appends))
         try_partition(current_, counts);
     else
         load_partition(current_, counts);

@@ -61,7 +61,8 @@ void drop_merge_states(int32 pipeline) {
 }
 
 bool count_waiting_keys(int32 pipeline, int64 *count) {
-    if (!OidIsValid(find_table(pipeline)))
+    const Oid table = find_table(pipeline);
+    if (!OidIsValid(table) || pg_class_aclcheck(table, GetUserId(), ACL_SELECT) != ACLCHECK_OK)
         return false;
     *count = count_rows(
         psprintf("SELECT pg_catalog.count(*) FROM %s WHERE sluice_waiting IS NOT NULL", merge_states_name(pipeline)), 0,
@@ -69,12 +70,16 @@ bool count_waiting_keys(int32 pipeline, int64 *count) {
     return true;
 }
 
-static void give_to_owner(int32 pipeline, Relation table, Oid owner) {
-    const Parameters none{};
-    if (table->rd_rel->relowner != owner)
-        catalog_execute(psprintf("ALTER TABLE %s OWNER TO %s", merge_states_name(pipeline),
-                                 quote_identifier(GetUserNameFromId(owner, false))),
-                        &none);
+bool empty_merge_states(const Pipeline *pipeline) {
+    const Oid states = find_table(pipeline->id);
+    if (!OidIsValid(states))
+        return false;
+    give_table(states, pipeline->owner);
+    MemoryContext memory = CurrentMemoryContext; // SPI leaves its own behind
+    if (SPI_execute(psprintf("DELETE FROM %s", merge_states_name(pipeline->id)), false, 0) != SPI_OK_DELETE)
+        elog(ERROR, "unexpected result of a delete from the states of a merge");
+    MemoryContextSwitchTo(memory);
+    return true;
 }
 
 // check_key: a key of another type, or of other columns, sorts and compares otherwise.
@@ -103,9 +108,9 @@ MergeStates *open_merge_states(const Pipeline *pipeline, const MergePlan *plan) 
         ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE),
                         errmsg("table %s of pipeline \"%s\" is gone", merge_states_name(pipeline->id), pipeline->name),
                         errdetail("It held when each value of a key was set."),
-                        errhint("Restore it; or drop the pipeline and create it again.")));
+                        errhint("Restore it; or CALL sluice.rebuild, which merges everything anew.")));
+    give_table(states->relation, pipeline->owner);
     Relation table = table_open(states->relation, AccessShareLock);
-    give_to_owner(pipeline->id, table, pipeline->owner);
     check_key(pipeline, table, plan);
     (void)RelationGetIndexList(table); // sets rd_pkindex
     states->key_index = table->rd_pkindex;

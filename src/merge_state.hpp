@@ -35,6 +35,9 @@ struct MergeStates {
 void create_merge_states(int32 pipeline, const char *name, Relation target, const MergePlan *plan, Oid owner);
 void drop_merge_states(int32 pipeline);
 
+// empty_merge_states makes the table empty, as the owner, whose it becomes; false: it is gone.
+bool empty_merge_states(const Pipeline *pipeline);
+
 // open_merge_states finds the table, gives it to the pipeline's owner and sees to it that its key is as the target's is.
 MergeStates *open_merge_states(const Pipeline *pipeline, const MergePlan *plan);
 WriterTarget merge_states_target(const MergeStates *states);
@@ -46,7 +49,7 @@ void fill_merge_state(const MergeStates *states, const MergeState *state, Writer
 
 const char *merge_states_name(int32 pipeline); // sluice.merge_<id>
 
-// count_waiting_keys counts the keys that wait; false: the table is gone.
+// count_waiting_keys counts the keys that wait; false: the table is gone, or not the owner's yet.
 bool count_waiting_keys(int32 pipeline, int64 *count);
 
 } // namespace sluice

@@ -118,6 +118,28 @@ static List *copy_names(List *names) {
     return copy;
 }
 
+static bool has_item(const MergePlan *plan, const char *column) {
+    for (int i = 0; i < plan->item_count; i++)
+        if (strcmp(plan->items[i].name, column) == 0)
+            return true;
+    return false;
+}
+
+// warn_of_lost_columns tells of columns that were merged, and of which the source has none of that name any more.
+static void warn_of_lost_columns(const MergePlan *plan, List *slots, Relation source) {
+    ListCell *cell;
+    foreach (cell, slots) {
+        const char *column = static_cast<const char *>(lfirst(cell));
+        if (get_attnum(plan->relation, column) <= 0 || has_item(plan, column))
+            continue;
+        const char *nearest = nearest_column_hint(source, column);
+        ereport(WARNING,
+                (errmsg("column \"%s\" of %s is not merged any more: source %s has no such column", column,
+                        relation_name(plan->relation), relation_name(RelationGetRelid(source))),
+                 errhint("%s", nearest ? nearest : "Name it so again, or drop the column of the target, too.")));
+    }
+}
+
 // plan: columns that are new get times of their own, behind those of the others.
 SourceColumns MergeWork::plan(Relation source) {
     plan_ = NULL;
@@ -131,6 +153,7 @@ SourceColumns MergeWork::plan(Relation source) {
         MemoryContextSwitchTo(before);
         store_slots(pipeline);
     }
+    warn_of_lost_columns(plan, slots, source);
     states_ = open_merge_states(pipeline, plan);
     cache_ = make_writer_cache(CurrentMemoryContext);
     if (plan->document >= 0)

@@ -94,28 +94,41 @@ Oid find_newest(const char *qualified) {
     if (!OidIsValid(relation))
         ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE), errmsg("table %s is gone", qualified),
                         errdetail("It tells of which time the rows of the pipeline's targets are."),
-                        errhint("Restore it; or empty the targets, drop the pipeline and create it again.")));
+                        errhint("Restore it; or CALL sluice.rebuild, which loads everything anew.")));
     return relation;
 }
 
-static void own_table(const char *table, Oid owner) {
-    HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(find_newest(table)));
-    if (!HeapTupleIsValid(tuple))
+// check_column: a column of another type compares otherwise than what is remembered.
+static void check_column(const char *table, const char *name, const FactColumn *column, Oid of) {
+    const Oid remembers = find_newest(table);
+    const AttrNumber number = get_attnum(remembers, name);
+    if (number > 0 && get_atttype(remembers, number) == column->type)
         return;
-    const Oid now = reinterpret_cast<Form_pg_class>(GETSTRUCT(tuple))->relowner;
-    ReleaseSysCache(tuple);
-    const Parameters none{};
-    if (now != owner)
-        catalog_execute(
-            psprintf("ALTER TABLE %s OWNER TO %s", table, quote_identifier(GetUserNameFromId(owner, false))), &none);
+    ereport(ERROR,
+            (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+             errmsg("the type of column %s of %s was changed", quote_identifier(column->name), relation_name(of)),
+             errdetail("%s, which tells of which time its rows are, has it as it was.", table),
+             errhint("Change it back; or CALL sluice.rebuild, which loads everything anew.")));
+}
+
+static void own_table(const char *table, const FactColumn *columns, int keys, int others, Oid of, Oid owner) {
+    give_table(find_newest(table), owner);
+    for (int i = 0; i < keys; i++)
+        check_column(table, psprintf("k%d", i + 1), &columns[i], of);
+    for (int i = 0; i < others; i++)
+        check_column(table, psprintf("c%d", i + 1), &columns[keys + i], of);
 }
 
 void own_newest(const FactsPlan *plan, int32 pipeline, Oid owner) {
     if (plan->newest)
-        own_table(newest_name(pipeline, 0), owner);
-    for (int i = 0; i < plan->dimension_count; i++)
-        if (plan->dimensions[i].newest)
-            own_table(newest_name(pipeline, plan->dimensions[i].number), owner);
+        own_table(newest_name(pipeline, 0), plan->columns, plan->grain_count, 0, plan->relation, owner);
+    for (int i = 0; i < plan->dimension_count; i++) {
+        const Dimension *dimension = &plan->dimensions[i];
+        const int others = dimension->mapped->history ? dimension->count - dimension->key_count : 0;
+        if (dimension->newest)
+            own_table(newest_name(pipeline, dimension->number), dimension->columns, dimension->key_count, others,
+                      dimension->relation, owner);
+    }
 }
 
 } // namespace sluice

@@ -19,7 +19,7 @@ const char *newest_name(int32 pipeline, int number); // qualified
 void create_newest(const FactsPlan *plan, int32 pipeline, const char *name, Oid owner);
 void drop_newest(int32 pipeline);
 
-// own_newest gives them to the owner; find_newest finds one, or says that it is gone.
+// own_newest gives them to the owner, and sees to it that they are as their targets are; find_newest finds one, or says that it is gone.
 void own_newest(const FactsPlan *plan, int32 pipeline, Oid owner);
 Oid find_newest(const char *qualified);
 

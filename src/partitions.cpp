@@ -100,7 +100,8 @@ PartitionState *read_states(int32 pipeline, Order *order, const Interval *settle
     static CatalogStatement statement;
     const uint64 found = catalog_prepared(
         &statement,
-        "SELECT partition_id, partition, version, wanted::int::bigint FROM (SELECT p.*, (p.loaded_version IS NULL OR "
+        "SELECT partition_id, partition, version, wanted::int::bigint, (first_run_id IS NOT NULL)::int::bigint, "
+        "coalesce(rows, 0) FROM (SELECT p.*, (p.loaded_version IS NULL OR "
         "p.loaded_version < p.version OR p.error IS NOT NULL) AND ($2 IS NULL OR p.changed_at <= clock_timestamp() - "
         "$2) AS wanted FROM sluice.partition_state p WHERE p.pipeline_id = $1::int) x WHERE wanted OR $3",
         &parameters);
@@ -108,8 +109,13 @@ PartitionState *read_states(int32 pipeline, Order *order, const Interval *settle
         MemoryContextAllocHuge(CurrentMemoryContext, sizeof(PartitionState) * (found + 1)));
     bool is_null;
     for (uint64 i = 0; i < found; i++)
-        states[i] = PartitionState{result_int(i, 1, &is_null), result_text(i, 2), result_int(i, 3, &is_null),
-                                   result_int(i, 4, &is_null) != 0, 0};
+        states[i] = PartitionState{result_int(i, 1, &is_null),
+                                   result_text(i, 2),
+                                   result_int(i, 3, &is_null),
+                                   result_int(i, 4, &is_null) != 0,
+                                   0,
+                                   result_int(i, 5, &is_null) != 0,
+                                   result_int(i, 6, &is_null)};
     free_result();
     read_values(order, states, found);
     qsort_arg(states, found, sizeof(PartitionState), compare_states, order);
@@ -162,6 +168,13 @@ void mark_failed(const PartitionState *state, const char *error) {
     add_int(&parameters, state->id);
     add_text(&parameters, error);
     catalog_execute("UPDATE sluice.partition_state SET error = $2 WHERE partition_id = $1", &parameters);
+}
+
+void mark_unloaded(int32 pipeline) {
+    Parameters parameters{};
+    add_int(&parameters, pipeline);
+    catalog_execute("UPDATE sluice.partition_state SET loaded_version = NULL, error = NULL WHERE pipeline_id = $1::int",
+                    &parameters);
 }
 
 TimestampTz last_success(int32 pipeline) {

@@ -26,6 +26,8 @@ struct PartitionState {
     int64 version;
     bool wanted; // changed since it was loaded, and settled
     Datum value;
+    bool loaded; // ever
+    int64 rows;  // that its last load wrote
 };
 
 // read_states reads the partitions that are wanted, or all, in ascending order. `settle`: NULL, or for how long no change
@@ -39,6 +41,8 @@ void note_state(const PartitionState *state, int64 run);
 // restore_states makes the partitions what they were before the runs after to_run.
 void restore_states(int32 pipeline, int64 to_run);
 void mark_failed(const PartitionState *state, const char *error);
+
+void mark_unloaded(int32 pipeline); // all of them, as far as what they hold goes
 
 // last_success is when a partition was loaded last; before the first, when the pipeline was created.
 TimestampTz last_success(int32 pipeline);

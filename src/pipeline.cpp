@@ -20,6 +20,7 @@ void argument_error(const char *argument, const char *what, const char *hint) {
 }
 
 const char *name_argument(FunctionCallInfo fcinfo) {
+    require_same_version();
     if (PG_ARGISNULL(0))
         argument_error("name", "must not be null", NULL);
     return text_to_cstring(PG_GETARG_TEXT_PP(0));
@@ -42,6 +43,8 @@ Oid pipeline_owner(int32 pipeline) {
 static void create_anchor(int32 pipeline, const char *name, Oid owner) {
     const Parameters none{};
     catalog_execute(psprintf("CREATE TYPE sluice.%s AS ()", anchor_name(pipeline)), &none);
+    // nobody else is to use it: what depends on it would be in the way of a drop
+    catalog_execute(psprintf("REVOKE ALL ON TYPE sluice.%s FROM PUBLIC", anchor_name(pipeline)), &none);
     catalog_execute(psprintf("COMMENT ON TYPE sluice.%s IS %s", anchor_name(pipeline),
                              quote_literal_cstr(psprintf("pipeline %s: who owns this type owns the pipeline", name))),
                     &none);
@@ -175,6 +178,30 @@ Oid pipeline_source(const Pipeline *pipeline) {
                         errhint("Restore it, or drop the pipeline with sluice.drop_pipeline.")));
     }
     pg_unreachable();
+}
+
+// what_to_change says what of a definition may be changed.
+static const char *what_to_change(const Pipeline *pipeline) {
+    if (strcmp(pipeline->kind, "shred") == 0)
+        return "change the mapping with sluice.alter_pipeline";
+    if (strcmp(pipeline->kind, "load") == 0)
+        return "change the query with sluice.alter_pipeline, or drop the pipeline and create it again";
+    return "drop the pipeline, empty its targets and create it again";
+}
+
+void explain_rights(const Pipeline *pipeline, ErrorData *error) {
+    if (!error->hint && error->sqlerrcode == ERRCODE_INSUFFICIENT_PRIVILEGE)
+        error->hint = psprintf("Pipeline \"%s\" works with the rights of its owner, role %s.", pipeline->name,
+                               quote_identifier(GetUserNameFromId(pipeline->owner, false)));
+}
+
+void explain_change(const Pipeline *pipeline, ErrorData *error) {
+    explain_rights(pipeline, error);
+    if (error->hint || (ERRCODE_TO_CATEGORY(error->sqlerrcode) != ERRCODE_SYNTAX_ERROR_OR_ACCESS_RULE_VIOLATION &&
+                        error->sqlerrcode != ERRCODE_INVALID_PARAMETER_VALUE))
+        return;
+    error->hint = psprintf("It was otherwise when pipeline \"%s\" was made. Undo that, or %s.", pipeline->name,
+                           what_to_change(pipeline));
 }
 
 void refresh_source(const Pipeline *pipeline, Oid source) {

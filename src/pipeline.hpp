@@ -52,6 +52,27 @@ Oid pipeline_owner(int32 id); // InvalidOid when the pipeline was dropped
 // pipeline_source resolves the source; a source that is gone, or was made again, is refused with the remedy.
 Oid pipeline_source(const Pipeline *pipeline);
 
+// explain_change gives an error that comes of changes to what a definition names, or of rights that are missing, a hint, where it
+// has none.
+void explain_change(const Pipeline *pipeline, ErrorData *error);
+void explain_rights(const Pipeline *pipeline, ErrorData *error); // the latter alone
+
+// as_defined does work that needs what a definition names: errors are explained.
+template <class Work> void as_defined(const Pipeline *pipeline, Work work) {
+    MemoryContext memory = CurrentMemoryContext;
+    PG_TRY();
+    { work(); }
+    PG_CATCH();
+    {
+        MemoryContextSwitchTo(memory);
+        ErrorData *error = CopyErrorData();
+        FlushErrorState();
+        explain_change(pipeline, error);
+        ReThrowError(error);
+    }
+    PG_END_TRY();
+}
+
 // refresh_source notes where the source is now: under another name, or in another database after a restore.
 void refresh_source(const Pipeline *pipeline, Oid source);
 

@@ -1,6 +1,7 @@
 // The SQL entry points that look at positions and move them.
 #include "postgres.hpp"
 
+#include "attempt.hpp"
 #include "audit.hpp"
 #include "catalog.hpp"
 #include "cursor.hpp"
@@ -35,42 +36,68 @@ static void end_look(const Look *look) {
     switch_back(&look->owner);
 }
 
+// look_at works with a Look; errors are explained.
+template <class Work> static void look_at(const Pipeline *pipeline, Work work) {
+    as_defined(pipeline, [&] {
+        const Look look = begin_look(pipeline);
+        check_read_columns(pipeline, look.source);
+        work(&look);
+        end_look(&look);
+    });
+}
+
 static int64 count_pending(const Pipeline *pipeline) {
-    const Look look = begin_look(pipeline);
-    const int64 pending = look.cursor->pending(look.source);
-    end_look(&look);
+    int64 pending = 0;
+    look_at(pipeline, [&](const Look *look) { pending = look->cursor->pending(look->source); });
     return pending;
 }
 
 static void seek(const Pipeline *pipeline, Jsonb *position) {
     const Look look = begin_look(pipeline);
+    check_read_columns(pipeline, look.source);
     look.cursor->seek(look.source, position);
     end_look(&look);
 }
 
 // ---- status
 
-// estimate_pending must not fail, whatever became of the source: a view over all pipelines calls it.
+// try_to_know must not fail, whatever became of the objects of a pipeline: a view over all pipelines calls it.
+template <class Work> static bool try_to_know(const Pipeline *pipeline, const char *what, Work work) {
+    ErrorData *error = attempt(work);
+    if (error && is_intervention(error))
+        ReThrowError(error);
+    if (error)
+        ereport(WARNING, (errcode(error->sqlerrcode),
+                          errmsg("%s of pipeline \"%s\" is not known: %s", what, pipeline->name, error->message)));
+    return !error;
+}
+
 static Estimate estimate_pending(const Pipeline *pipeline, const char **name) {
     *name = quote_qualified_identifier(pipeline->source.schema, pipeline->source.name);
     Oid source;
     if (resolve_reference(&pipeline->source, &source) != Found::Yes)
         return Estimate{};
     *name = relation_name(source);
-    const Look look = begin_look(pipeline);
-    const Estimate estimate = look.cursor->estimate(look.source);
-    end_look(&look);
-    return estimate;
+    Estimate estimate{};
+    const bool known = try_to_know(pipeline, "what is pending", [&] {
+        const Look look = begin_look(pipeline);
+        estimate = look.cursor->estimate(look.source);
+        end_look(&look);
+    });
+    return known ? estimate : Estimate{};
 }
 
 // waiting_keys counts the keys of a merge that wait for columns which must not be null.
 static bool waiting_keys(const Pipeline *pipeline, int64 *count) {
     if (strcmp(pipeline->kind, "merge") != 0)
         return false;
-    const OwnerScope owner = switch_to_owner(pipeline);
-    const bool found = count_waiting_keys(pipeline->id, count);
-    switch_back(&owner);
-    return found;
+    bool found = false;
+    const bool known = try_to_know(pipeline, "the number of waiting keys", [&] {
+        const OwnerScope owner = switch_to_owner(pipeline);
+        found = count_waiting_keys(pipeline->id, count);
+        switch_back(&owner);
+    });
+    return known && found;
 }
 
 // ---- verify
@@ -146,19 +173,6 @@ static Witness find_witness(const Pipeline *pipeline, Relation source) {
                 return may_read(table) ? make_witness(table, &table->columns[c], source) : Witness{};
     }
     return Witness{};
-}
-
-static int64 rows_total(const Pipeline *pipeline) {
-    Parameters parameters{};
-    add_int(&parameters, pipeline->id);
-    catalog_execute("SELECT coalesce(max(rows_total), 0)::bigint FROM "
-                    "(SELECT rows_total FROM sluice.sequence_position WHERE pipeline_id = $1::int UNION ALL "
-                    "SELECT rows_total FROM sluice.arrival_position WHERE pipeline_id = $1::int) p",
-                    &parameters);
-    bool is_null;
-    const int64 total = result_int(0, 1, &is_null);
-    free_result();
-    return total;
 }
 
 static int64 count_rejects(const Pipeline *pipeline) {
@@ -242,16 +256,13 @@ static Audit audit_partitions(const Pipeline *pipeline) {
     return Audit{found.missing, found.too_many, found.failed, found.loaded, true};
 }
 
-Audit audit(const Pipeline *pipeline) {
-    if (strcmp(pipeline->kind, "load") == 0)
-        return audit_partitions(pipeline);
+static Audit audit_rows(const Look *look) {
     Audit result{};
-    const Look look = begin_look(pipeline);
-    const Witness witness = find_witness(pipeline, look.source);
-    const int64 read = rows_total(pipeline);
-    result.rejected = count_rejects(pipeline);
+    const Witness witness = find_witness(look->pipeline, look->source);
+    const int64 read = rows_total(look->pipeline);
+    result.rejected = count_rejects(look->pipeline);
     result.loaded = read - result.rejected;
-    result.missing = count_missing(&look, &witness, read);
+    result.missing = count_missing(look, &witness, read);
     result.counts_duplicated = witness.target != NULL;
     if (witness.target)
         result.duplicated =
@@ -259,7 +270,15 @@ Audit audit(const Pipeline *pipeline) {
                                 "FROM %s t",
                                 witness.column, witness.column, witness.target),
                        0, NULL, NULL);
-    end_look(&look);
+    return result;
+}
+
+Audit audit(const Pipeline *pipeline) {
+    Audit result{};
+    if (strcmp(pipeline->kind, "load") == 0)
+        as_defined(pipeline, [&] { result = audit_partitions(pipeline); });
+    else
+        look_at(pipeline, [&](const Look *look) { result = audit_rows(look); });
     return result;
 }
 

@@ -113,6 +113,7 @@ static void open_loader(Preview *preview, Relation source, ShredPlan *plan, Curs
 // show_documents shows what each of the next documents becomes by itself.
 static void show_documents(Preview *preview, Cursor *cursor, Relation source, int64 count) {
     const Pipeline *pipeline = preview->pipeline;
+    check_read_columns(pipeline, source);
     cursor->check(source);
     ShredPlan *plan = plan_shred(read_mapping(pipeline->mapping, strlen(pipeline->mapping)), source,
                                  strcmp(pipeline->unknown, "reject") == 0);
@@ -226,6 +227,8 @@ static void preview_rows(Preview *preview, int64 count) {
             show_rows(preview, count);
         },
         true);
+    if (error)
+        explain_change(preview->pipeline, error);
     if (error && (strcmp(preview->pipeline->kind, "shred") == 0 || !is_document_error(error)))
         ReThrowError(error);
     if (error)

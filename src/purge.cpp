@@ -110,6 +110,7 @@ static int64 purge(const Pipeline *pipeline, const Interval *keep) {
     Cursor *cursor = make_cursor(pipeline, CurrentMemoryContext);
     const OwnerScope owner = enter_owner(pipeline, true);
     Relation source = relation_open(pipeline_source(pipeline), AccessShareLock);
+    check_read_columns(pipeline, source);
     const int64 deleted = delete_rows(pipeline, source, cursor->read_by(source, old.position, old.run));
     relation_close(source, NoLock);
     leave_owner(&owner);
@@ -128,7 +129,9 @@ Datum sluice_purge_source(PG_FUNCTION_ARGS) {
     if (PG_ARGISNULL(1))
         argument_error("keep", "must not be null", "'0' deletes all rows that are loaded.");
     SPI_connect();
-    const int64 deleted = purge(find_pipeline(name), PG_GETARG_INTERVAL_P(1));
+    const Pipeline *pipeline = find_pipeline(name);
+    int64 deleted = 0;
+    as_defined(pipeline, [&] { deleted = purge(pipeline, PG_GETARG_INTERVAL_P(1)); });
     SPI_finish();
     PG_RETURN_INT64(deleted);
 }

@@ -161,7 +161,7 @@ public:
         free_result();
     }
 
-    void check(Relation) override {}
+    void check(Relation source) override { check_read_columns(pipeline_, source); }
 
     void prepare(Relation source, const SourceColumns *columns) override {
         TupleDesc row = RelationGetDescr(source);
@@ -227,6 +227,7 @@ public:
     const char *show() override { return source_->show(); }
     void seek(Relation, Jsonb *) override {}
     void rewind(Relation, Jsonb *, int64, int64) override {}
+    void restart(Relation, int64) override {}
     void end() override { source_->end(); }
 
 protected:

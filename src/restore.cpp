@@ -65,6 +65,13 @@ void forget_later_lineage(int32 pipeline, int64 to_run) {
     catalog_execute("DELETE FROM sluice.lineage WHERE pipeline_id = $1::int AND run_id > $2", &parameters);
 }
 
+void forget_lineage(int32 pipeline) {
+    flush_lineage();
+    Parameters parameters{};
+    add_int(&parameters, pipeline);
+    catalog_execute("DELETE FROM sluice.lineage WHERE pipeline_id = $1::int", &parameters);
+}
+
 // ---- the tables
 
 // The first columns of what is put back; those of the table follow.

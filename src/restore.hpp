@@ -14,5 +14,6 @@ int64 run_without_lineage(int32 pipeline, int64 to_run);
 // where somebody else changed such a row since. The entries of these runs stay until forget_later_lineage.
 void restore_rows(const Pipeline *pipeline, int64 to_run);
 void forget_later_lineage(int32 pipeline, int64 to_run);
+void forget_lineage(int32 pipeline); // all entries
 
 } // namespace sluice

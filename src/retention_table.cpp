@@ -393,8 +393,18 @@ static void refresh_table(const RetentionTable *table, const char *periods) {
     (void)execute_on_stages(statement.data, NULL, 0, NULL, 0);
 }
 
-static void lock_retention(const RetentionTable *table) {
-    (void)RangeVarGetRelid(read_relation_name(table->retention.target, "target"), ShareRowExclusiveLock, false);
+// lock_retention lets no other pipeline write it at the same time.
+static void lock_retention(const Retention *retention) {
+    (void)RangeVarGetRelid(read_relation_name(retention->target, "target"), ShareRowExclusiveLock, false);
+}
+
+void empty_periods(List *tables) {
+    ListCell *cell;
+    foreach (cell, tables) {
+        const RetentionTable *table = static_cast<const RetentionTable *>(lfirst(cell));
+        lock_retention(&table->retention);
+        execute(psprintf("DELETE FROM %s", table->retention.target));
+    }
 }
 
 void refresh_periods(List *tables) {
@@ -403,7 +413,7 @@ void refresh_periods(List *tables) {
         const RetentionTable *table = static_cast<const RetentionTable *>(lfirst(cell));
         if (table->periods->group_count == 0)
             continue;
-        lock_retention(table);
+        lock_retention(&table->retention);
         refresh_table(table, period_array(table->periods));
     }
 }
@@ -412,7 +422,7 @@ void refresh_all_periods(List *tables) {
     ListCell *cell;
     foreach (cell, tables) {
         const RetentionTable *table = static_cast<const RetentionTable *>(lfirst(cell));
-        lock_retention(table);
+        lock_retention(&table->retention);
         refresh_table(table, NULL);
     }
 }

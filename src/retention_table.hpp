@@ -28,6 +28,9 @@ void begin_periods(List *tables, MemoryContext memory);
 void touch_periods(List *tables, const FactsPlan *plan, const Tally *tally);
 void touch_replaced(List *tables, const FactsPlan *plan, Stage *touched, const char *condition);
 
+// empty_periods takes all periods out, when the facts are gone.
+void empty_periods(List *tables);
+
 // refresh_periods computes the touched periods anew, refresh_all_periods all of them.
 void refresh_periods(List *tables);
 void refresh_all_periods(List *tables);

@@ -176,18 +176,15 @@ static void refuse_blind(const Pipeline *pipeline, int64 to_run, int64 blind) {
     if (merges)
         refuse_rewind(
             pipeline, to_run, "What a row was before others were merged into it is not kept.",
-            "To merge everything anew empty the target, drop the pipeline and create it again. With lineage => "
-            "true what its runs do from then on can be undone.");
+            "CALL sluice.rebuild merges everything anew. With lineage => true what runs do from then on can be "
+            "undone.");
     refuse_rewind(
         pipeline, to_run, "What a fact was before others were added to it is not kept.",
-        "To add everything anew empty the targets, drop the pipeline and create it again. With lineage => true "
-        "what its runs do from then on can be undone.");
+        "CALL sluice.rebuild adds everything anew. With lineage => true what runs do from then on can be undone.");
 }
 
 // undo_by_column deletes what runs inserted, by the columns that hold "#run".
-static void undo_by_column(const Pipeline *pipeline, const Undo *undo) {
-    const Mapping *mapping = read_mapping(pipeline->mapping, strlen(pipeline->mapping));
-    check_run_columns(pipeline, mapping, undo->to_run);
+static void undo_by_column(const Pipeline *pipeline, const Mapping *mapping, const Undo *undo) {
     Restoring restoring{};
     restoring.pipeline = pipeline->id;
     start_restoring(&restoring);
@@ -223,9 +220,12 @@ static void rewind(const Pipeline *pipeline, int64 to_run) {
     check_retried(pipeline, &undo);
     Cursor *cursor = make_cursor(pipeline, CurrentMemoryContext);
     const OwnerScope owner = enter_owner(pipeline, true);
+    const Mapping *mapping = by_column ? read_mapping(pipeline->mapping, strlen(pipeline->mapping)) : NULL;
+    if (by_column)
+        check_run_columns(pipeline, mapping, to_run);
     Relation source = relation_open(pipeline_source(pipeline), AccessShareLock);
     if (by_column)
-        undo_by_column(pipeline, &undo);
+        undo_by_column(pipeline, mapping, &undo);
     else
         restore_rows(pipeline, to_run);
     if (strcmp(pipeline->kind, "facts") == 0)
@@ -254,9 +254,9 @@ Datum sluice_rewind(PG_FUNCTION_ARGS) {
     const Pipeline *pipeline = find_pipeline(name);
     require_idle(pipeline);
     if (strcmp(pipeline->kind, "load") == 0)
-        rewind_load(pipeline, PG_GETARG_INT64(1));
+        as_defined(pipeline, [&] { rewind_load(pipeline, PG_GETARG_INT64(1)); });
     else
-        rewind(pipeline, PG_GETARG_INT64(1));
+        as_defined(pipeline, [&] { rewind(pipeline, PG_GETARG_INT64(1)); });
     SPI_finish();
     PG_RETURN_VOID();
 }

@@ -13,6 +13,9 @@
 // A work that goes on (a load) reads the source first, to the end, in such batches that only note what there is to do; then
 // each of its steps is a batch.
 //
+// A rebuild is one batch of all these: in its transaction the targets are emptied, the position goes back to the start, and
+// batch after batch follows.
+//
 // The pipeline's lock belongs to the session in a procedure (it must outlive the commits) and to the transaction inside a
 // transaction block (the position that the batch moved is not to be read by others before the commit).
 #include "postgres.hpp"
@@ -24,7 +27,9 @@
 #include "lineage_tables.hpp"
 #include "outcome.hpp"
 #include "pipeline.hpp"
+#include "rebuild.hpp"
 #include "reject.hpp"
+#include "restore.hpp"
 #include "rights.hpp"
 #include "run.hpp"
 #include "work.hpp"
@@ -66,14 +71,16 @@ static void make_plan(Run *run) {
     MemoryContextReset(run->planned);
     run->planned_at = relation_changes;
     MemoryContext before = MemoryContextSwitchTo(run->planned);
-    run->source = pipeline_source(run->pipeline);
-    Relation source = relation_open(run->source, AccessShareLock);
-    run->cursor->check(source);
-    const SourceColumns columns = plan_work(run, run->work, source);
-    run->cursor->prepare(source, &columns);
-    if (run->pipeline->lineage)
-        keep_lineage(run->pipeline, run->work->targets());
-    relation_close(source, NoLock);
+    as_defined(run->pipeline, [run] {
+        run->source = pipeline_source(run->pipeline);
+        Relation source = relation_open(run->source, AccessShareLock);
+        run->cursor->check(source);
+        const SourceColumns columns = plan_work(run, run->work, source);
+        run->cursor->prepare(source, &columns);
+        if (run->pipeline->lineage)
+            keep_lineage(run->pipeline, run->work->targets());
+        relation_close(source, NoLock);
+    });
     run->planned_well = true;
     MemoryContextSwitchTo(before);
 }
@@ -231,7 +238,10 @@ static void prune_history(const Run *run) {
                     "AND r.started_at < pg_catalog.now() - pg_catalog.make_interval(mins => $2::int) "
                     "AND r.run_id < (SELECT max(n.run_id) FROM sluice.run_log n WHERE n.pipeline_id = $1::int) "
                     "AND r.run_id <> coalesce((SELECT s.run_id FROM sluice.run_log s WHERE s.pipeline_id = $1::int "
-                    "AND s.status = 'succeeded' ORDER BY s.run_id DESC LIMIT 1), 0) RETURNING r.run_id) "
+                    "AND s.status = 'succeeded' ORDER BY s.run_id DESC LIMIT 1), 0) RETURNING r.run_id, "
+                    "CASE WHEN r.undone_at IS NULL THEN r.inserted - r.deleted - r.kept ELSE 0 END AS rows), "
+                    "counted AS (UPDATE sluice.pipeline p SET pruned_rows = p.pruned_rows + x.rows "
+                    "FROM (SELECT sum(rows) AS rows FROM pruned) x WHERE p.pipeline_id = $1::int AND x.rows <> 0) "
                     "SELECT coalesce(array_agg(p.run_id), '{}') FROM pruned p",
                     &parameters);
     const Numbers pruned = result_numbers(0, 1);
@@ -267,6 +277,7 @@ static void record_run(Run *run, const char *status, const char *error) {
     add_int(&parameters, run->counts.deleted);
     add_int(&parameters, run->counts.rejected);
     add_int(&parameters, run->counts.retried);
+    add_int(&parameters, run->counts.kept);
     add_value(&parameters, BOOLOID, BoolGetDatum(run->pipeline->lineage));
     if (!run->recorded) {
         catalog_execute("UPDATE sluice.run_log SET status = 'failed', finished_at = pg_catalog.now(), "
@@ -276,22 +287,22 @@ static void record_run(Run *run, const char *status, const char *error) {
         catalog_execute(
             "INSERT INTO sluice.run_log (run_id, pipeline_id, status, started_at, finished_at, batches, "
             "source_rows, inserted, nulled, error, duplicates, too_late, \"position\", updated, deleted, "
-            "rejected, retried, lineage, rows_total) VALUES ($1, $2::int, $3, $4, $5, $6, $7, $8, $9, $10, $11, "
+            "rejected, retried, kept, lineage, rows_total) VALUES ($1, $2::int, $3, $4, $5, $6, $7, $8, $9, $10, $11, "
             "$12, $13::jsonb, $14, "
-            "$15, $16, $17, $18, " ROWS_TOTAL ")",
+            "$15, $16, $17, $18, $19, " ROWS_TOTAL ")",
             &parameters);
         prune_history(run);
         return;
     }
     static CatalogStatement update;
-    catalog_prepared(
-        &update,
-        "UPDATE sluice.run_log SET status = $3, started_at = $4, finished_at = $5, batches = $6, "
-        "source_rows = $7, inserted = $8, "
-        "nulled = $9, error = $10, duplicates = $11, too_late = $12, \"position\" = $13::jsonb, "
-        "updated = $14, deleted = $15, rejected = $16, retried = $17, lineage = $18, rows_total = " ROWS_TOTAL " "
-        "WHERE run_id = $1 AND pipeline_id = $2::int",
-        &parameters);
+    catalog_prepared(&update,
+                     "UPDATE sluice.run_log SET status = $3, started_at = $4, finished_at = $5, batches = $6, "
+                     "source_rows = $7, inserted = $8, "
+                     "nulled = $9, error = $10, duplicates = $11, too_late = $12, \"position\" = $13::jsonb, "
+                     "updated = $14, deleted = $15, rejected = $16, retried = $17, kept = $18, lineage = $19, "
+                     "rows_total = " ROWS_TOTAL " "
+                     "WHERE run_id = $1 AND pipeline_id = $2::int",
+                     &parameters);
 }
 
 void record_nothing(int32 pipeline, const char *name, TimestampTz started_at, const char *status, const char *reason) {
@@ -411,9 +422,9 @@ static void record_failure(Run *run, const ErrorData *error) {
     const bool canceled = error->sqlerrcode == ERRCODE_QUERY_CANCELED;
     const char *status = canceled ? "canceled" : "failed";
     record_run(run, status, report);
-    if (!canceled && !run->options.retry)
+    if (!canceled && !run->options.retry && !run->options.rebuild)
         note_failure(run->pipeline, run->run_id, error);
-    if (run->planned_well)
+    if (run->planned_well && !run->options.rebuild)
         run->work->failed(report);
     PopActiveSnapshot();
     MemoryContextSwitchTo(run->memory);
@@ -458,13 +469,65 @@ static bool may_do_again(Run *run, const ErrorData *error, bool last) {
     return run->work->again(error, last) || closer;
 }
 
-// attempt_batch is work_batch in a subtransaction, so that its failure can be recorded before it goes on, and that it can be done
+static void show_progress(Run *run, bool last) {
+    const TimestampTz now = GetCurrentTimestamp();
+    if (!run->options.progress || (!last && !TimestampDifferenceExceeds(run->shown_at, now, 1000)))
+        return;
+    run->shown_at = now;
+    const double seconds = Max(0.001, (now - run->started_at) / 1e6);
+    const double rate = run->counts.source_rows / seconds;
+    if (run->work->goes_on()) {
+        ereport(INFO, (errmsg("%s: " INT64_FORMAT " of " INT64_FORMAT " partitions, " INT64_FORMAT " rows in %.1f s",
+                              run->pipeline->name, run->counts.batches + run->counts.rejected, run->work->steps(),
+                              run->counts.source_rows, seconds)));
+        return;
+    }
+    const int64 left = Max(static_cast<int64>(0), run->expected - run->counts.source_rows);
+    if (last)
+        ereport(INFO, (errmsg("%s: " INT64_FORMAT " source rows in %.1f s, %.0f rows/s", run->pipeline->name,
+                              run->counts.source_rows, seconds, rate)));
+    else
+        ereport(INFO, (errmsg("%s: " INT64_FORMAT " of about " INT64_FORMAT " source rows, %.0f rows/s, %.0f s left",
+                              run->pipeline->name, run->counts.source_rows, Max(run->expected, run->counts.source_rows),
+                              rate, left / Max(rate, 1.0))));
+}
+
+// rebuild_batch is one batch made of all: what was loaded goes, and all batches of a new pipeline follow.
+static BatchEnd rebuild_batch(Run *run) {
+    PushActiveSnapshot(GetTransactionSnapshot());
+    forget_lineage(run->pipeline->id);
+    Restoring emptying{};
+    emptying.pipeline = run->pipeline->id;
+    start_restoring(&emptying); // what goes is not noted: nothing is there to go back to
+    as_defined(run->pipeline, [run] { begin_rebuild(run->pipeline, run->options.discard); });
+    end_restoring();
+    PopActiveSnapshot();
+    MemoryContextSwitchTo(run->memory);
+    start_over(run);
+    BatchEnd end;
+    do {
+        CHECK_FOR_INTERRUPTS();
+        start_batch(run);
+        end = work_batch(run);
+        run->recorded = run->recorded || has_news(run, &run->counts);
+        run->planned_well = run->planned_well && !run->work->wants_new_plan();
+        CommandCounterIncrement();
+        show_progress(run, false);
+    } while (!run_ends(run, end));
+    run->waited = true; // what writers hold back was not there before either
+    return end;
+}
+
+static BatchEnd whole_batch(Run *run) { return run->options.rebuild ? rebuild_batch(run) : work_batch(run); }
+
+// attempt_batch is whole_batch in a subtransaction, so that its failure can be recorded before it goes on, and that it can be done
 // again: where another transaction wrote the same keys meanwhile, or the work wants to look closer. It tells whether the batch is
 // done.
 static bool attempt_batch(Run *run, BatchEnd *result, bool last) {
     ResourceOwner resources = CurrentResourceOwner;
     const int64 run_id = run->run_id;
     const RunCounts counts = run->counts;
+    const bool recorded = run->recorded, read_all = run->read_all;
     volatile BatchEnd end = BatchEnd::Idle;
     volatile bool done = true;
     BeginInternalSubTransaction(NULL);
@@ -472,7 +535,7 @@ static bool attempt_batch(Run *run, BatchEnd *result, bool last) {
     PG_TRY();
     {
         CHECK_FOR_INTERRUPTS(); // here, where a cancel is recorded
-        end = work_batch(run);
+        end = whole_batch(run);
         ReleaseCurrentSubTransaction();
         MemoryContextSwitchTo(run->memory);
         CurrentResourceOwner = resources;
@@ -482,10 +545,13 @@ static bool attempt_batch(Run *run, BatchEnd *result, bool last) {
         MemoryContextSwitchTo(run->memory);
         ErrorData *error = CopyErrorData();
         FlushErrorState();
+        explain_rights(run->pipeline, error);
         RollbackAndReleaseCurrentSubTransaction();
         MemoryContextSwitchTo(run->memory);
         CurrentResourceOwner = resources;
         run->counts = counts;
+        run->recorded = recorded;
+        run->read_all = read_all;
         done = !run->planned_well || !may_do_again(run, error, last);
         if (done && run->atomic)
             ReThrowError(error); // the caller's transaction ends, and what it would record
@@ -516,29 +582,6 @@ static BatchEnd guarded_batch(Run *run) {
 
 // ---- the run
 
-static void show_progress(Run *run, bool last) {
-    const TimestampTz now = GetCurrentTimestamp();
-    if (!run->options.progress || (!last && !TimestampDifferenceExceeds(run->shown_at, now, 1000)))
-        return;
-    run->shown_at = now;
-    const double seconds = Max(0.001, (now - run->started_at) / 1e6);
-    const double rate = run->counts.source_rows / seconds;
-    if (run->work->goes_on()) {
-        ereport(INFO, (errmsg("%s: " INT64_FORMAT " of " INT64_FORMAT " partitions, " INT64_FORMAT " rows in %.1f s",
-                              run->pipeline->name, run->counts.batches + run->counts.rejected, run->work->steps(),
-                              run->counts.source_rows, seconds)));
-        return;
-    }
-    const int64 left = Max(static_cast<int64>(0), run->expected - run->counts.source_rows);
-    if (last)
-        ereport(INFO, (errmsg("%s: " INT64_FORMAT " source rows in %.1f s, %.0f rows/s", run->pipeline->name,
-                              run->counts.source_rows, seconds, rate)));
-    else
-        ereport(INFO, (errmsg("%s: " INT64_FORMAT " of about " INT64_FORMAT " source rows, %.0f rows/s, %.0f s left",
-                              run->pipeline->name, run->counts.source_rows, Max(run->expected, run->counts.source_rows),
-                              rate, left / Max(rate, 1.0))));
-}
-
 // show_end writes the line of a run that succeeded, and says who keeps back what it could not read, when it reports its progress.
 static void show_end(const Run *run) {
     if (run->recorded)
@@ -549,10 +592,19 @@ static void show_end(const Run *run) {
                    errdetail("Its transaction may still add rows below them. The next run loads them.")));
 }
 
+// record_empty_rebuild: a rebuild that found nothing to load has a row of its own.
+static void record_empty_rebuild(Run *run) {
+    need_run_id(run);
+    record_run(run, "succeeded", NULL);
+    run->recorded = true;
+}
+
 // finish ends a run that succeeded; one whose last look found nothing had no work, or had worked to the last row.
 static void finish(Run *run, BatchEnd end) {
     PushActiveSnapshot(GetTransactionSnapshot());
-    if (!run->recorded)
+    if (!run->recorded && run->options.rebuild)
+        record_empty_rebuild(run);
+    else if (!run->recorded)
         record_nothing(run->pipeline->id, run->pipeline->name, run->started_at, "succeeded", NULL);
     else if (end == BatchEnd::Idle)
         record_run(run, "succeeded", NULL);
@@ -638,13 +690,14 @@ static void check_options(const Run *run) {
                    psprintf("is for pipelines of kind \"load\", not of kind \"%s\"", kind), NULL);
 }
 
+// start_run: a rebuild may be what a paused pipeline is waiting for.
 static bool start_run(Run *run, const char *name) {
     PushActiveSnapshot(GetTransactionSnapshot());
     run->pipeline = find_pipeline(name);
     check_options(run);
     run->lock = pipeline_lock_tag(run->pipeline->id);
     bool ready = false;
-    if (run->pipeline->paused) {
+    if (run->pipeline->paused && !run->options.rebuild) {
         ereport(NOTICE, (errmsg("pipeline \"%s\" is paused", name),
                          run->pipeline->failures > 0
                              ? errdetail("Its last runs have failed: %d in a row.", run->pipeline->failures)
@@ -665,6 +718,14 @@ static bool start_run(Run *run, const char *name) {
     return ready;
 }
 
+// check_before_rebuild refuses what a rebuild must not do: such a refusal is no run.
+static void check_before_rebuild(Run *run) {
+    PushActiveSnapshot(GetTransactionSnapshot());
+    as_defined(run->pipeline, [run] { check_rebuild(run->pipeline, run->options.discard); });
+    PopActiveSnapshot();
+    MemoryContextSwitchTo(run->memory);
+}
+
 // reload reads the definition again now that the lock is held: another run may have moved the position since.
 static void reload(Run *run, const char *name) {
     const int32 id = run->pipeline->id;
@@ -679,6 +740,8 @@ static void reload(Run *run, const char *name) {
             ereport(ERROR,
                     (errcode(ERRCODE_OBJECT_IN_USE), errmsg("pipeline \"%s\" was replaced while the run started", name),
                      errhint("Run it again.")));
+        if (run->options.rebuild)
+            check_before_rebuild(run);
     }
     PG_CATCH();
     {

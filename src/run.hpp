@@ -15,7 +15,9 @@ struct RunOptions {
     int batch_size;  // 0: as the pipeline says
     int max_batches; // 0: no limit
     bool progress;
-    bool retry; // the rejects instead of the source
+    bool retry;   // the rejects instead of the source
+    bool rebuild; // everything, from the start, in one transaction
+    bool discard; // in it also what the source does not bring again
     // of loads, partitions as text:
     const char *upto; // no partition after this one; NULL: any
     const char *from; // from this one on, whether they changed or not; NULL: those that changed
@@ -26,6 +28,7 @@ struct RunOptions {
 // What the batches of a run did.
 struct RunCounts {
     int64 batches, source_rows, inserted, updated, deleted, nulled, duplicates, too_late, rejected, retried;
+    int64 kept; // inserted rows, less deleted ones, that a rebuild leaves (dimensions)
 };
 
 struct RunResult {

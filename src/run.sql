@@ -9,6 +9,10 @@ CREATE PROCEDURE sluice.run_all()
 LANGUAGE C AS 'MODULE_PATHNAME', 'sluice_run_all';
 COMMENT ON PROCEDURE sluice.run_all() IS 'run every active pipeline that the caller may run, in the order that after asks for';
 
+CREATE PROCEDURE sluice.rebuild(name text, discard boolean DEFAULT false, progress boolean DEFAULT false)
+LANGUAGE C AS 'MODULE_PATHNAME', 'sluice_rebuild';
+COMMENT ON PROCEDURE sluice.rebuild(text, boolean, boolean) IS 'load everything again in one transaction: until it commits readers see what was there; discard: what the source does not bring again may go';
+
 CREATE FUNCTION sluice.run_batch(name text, batch_size int DEFAULT NULL,
     OUT run_id bigint, OUT source_rows bigint, OUT inserted bigint, OUT updated bigint, OUT deleted bigint,
     OUT duplicates bigint, OUT too_late bigint, OUT rejected bigint)

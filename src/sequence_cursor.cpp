@@ -208,9 +208,13 @@ public:
     const char *show() override;
     void seek(Relation source, Jsonb *position) override;
     void rewind(Relation source, Jsonb *position, int64 to_run, int64 rows) override;
+    int64 lost(Relation source, int64 rows) override;
+    void restart(Relation source, int64 rows) override;
 
 private:
     bool is_rest(int64 rows) const;
+    bool is_started_anew() const;
+    void sample_anew(Relation source);
     void note_leaves(Relation source);
     void move_to(int64 number, int64 rows);
     void look_at_own_rows();
@@ -454,6 +458,42 @@ void SequenceCursor::seek(Relation source, Jsonb *wanted) {
 void SequenceCursor::rewind(Relation source, Jsonb *position, int64, int64 rows) {
     sequence_ = check_sequence_source(source, pipeline_->order_by);
     move_to(position ? read_order_value(position) : nothing_read, -rows);
+}
+
+// is_started_anew tells of numbers that say nothing of those that were read.
+bool SequenceCursor::is_started_anew() const {
+    return position_.position != nothing_read && sequence_last_value(sequence_) < position_.position;
+}
+
+int64 SequenceCursor::lost(Relation source, int64 rows) {
+    sequence_ = check_sequence_source(source, pipeline_->order_by);
+    return is_started_anew() ? rows : Cursor::lost(source, rows);
+}
+
+// sample_anew forgets who was writing when it was another sequence. Writers that are at work now hold back everything: then what
+// was loaded would be gone until they end.
+void SequenceCursor::sample_anew(Relation source) {
+    position_.sampled = nothing_read;
+    position_.holder_count = 0;
+    const SequenceSample sample = sample_sequence(sequence_, &position_);
+    if (sample.safe >= sample.last)
+        return;
+    const char *writers = describe_holders(sequence_);
+    ereport(ERROR,
+            (errcode(ERRCODE_OBJECT_IN_USE),
+             errmsg("rows of source %s are held back by open transactions", relation_name(RelationGetRelid(source))),
+             errdetail("Sequence %s was altered or made anew; what lies below the numbers of %s is not known.",
+                       relation_name(sequence_), writers ? writers : "this transaction"),
+             errhint("Try again when they have ended.")));
+}
+
+// restart keeps who is writing, as long as it is the same sequence: else writers would hold back what was read long ago.
+void SequenceCursor::restart(Relation source, int64 rows) {
+    sequence_ = check_sequence_source(source, pipeline_->order_by);
+    if (strcmp(position_.home, this_home()) != 0 || sequence_filenode(sequence_) != position_.filenode ||
+        is_started_anew())
+        sample_anew(source);
+    move_to(nothing_read, -rows);
 }
 
 Cursor *make_sequence_cursor(const Pipeline *pipeline, MemoryContext memory) {

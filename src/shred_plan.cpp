@@ -3,6 +3,7 @@
 
 #include "names.hpp"
 #include "sequence.hpp"
+#include "source.hpp"
 
 namespace sluice {
 
@@ -312,13 +313,7 @@ static void plan_table(ShredPlan *plan, ShredTable *table, Relation source) {
 }
 
 Oid document_type(Relation source, const char *document) {
-    const AttrNumber number = get_attnum(RelationGetRelid(source), document);
-    if (number <= 0)
-        ereport(ERROR,
-                (errcode(ERRCODE_UNDEFINED_COLUMN),
-                 errmsg("document: column \"%s\" of source %s does not exist", document,
-                        relation_name(RelationGetRelid(source))),
-                 nearest_column_hint(source, document) ? errhint("%s", nearest_column_hint(source, document)) : 0));
+    const AttrNumber number = find_source_column(source, document, "document");
     const Oid type = getBaseType(TupleDescAttr(RelationGetDescr(source), number - 1)->atttypid);
     if (type != JSONBOID && type != JSONOID && type != TEXTOID && type != VARCHAROID)
         ereport(ERROR, (errcode(ERRCODE_DATATYPE_MISMATCH),

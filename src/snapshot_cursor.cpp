@@ -52,11 +52,11 @@ public:
     const char *show() override;
     void seek(Relation source, Jsonb *position) override;
     void rewind(Relation source, Jsonb *position, int64 to_run, int64 rows) override;
+    void restart(Relation source, int64 rows) override { rewind(source, NULL, 0, rows); }
 
 private:
     void refuse_moved(Oid source) const;
     void note_leaves(Relation source);
-    void note_future_stamps();
 
     const Pipeline *pipeline_;
     MemoryContext kept_;       // of position_
@@ -91,8 +91,8 @@ void SnapshotCursor::check(Relation source) {
                     relation_name(leaf)),
              errdetail("Its stamps do not tell which rows pipeline \"%s\" has read.", pipeline->name),
              errhint("If all rows that are there were loaded, run SELECT sluice.seek(%s, jsonb_build_object('seen', "
-                     "pg_current_snapshot()::text)); else empty the targets, drop the pipeline and create it again.",
-                     name)));
+                     "pg_current_snapshot()::text)); else CALL sluice.rebuild(%s, discard => true).",
+                     name, name)));
     pg_unreachable();
 }
 
@@ -146,31 +146,8 @@ bool SnapshotCursor::advance(bool all, bool, int64) {
     next_.target = Seen{};
     next_.stamp = 0;
     next_.key = NULL;
-    note_future_stamps();
+    warn_of_future_stamps(stamps_);
     return !begun_;
-}
-
-// note_future_stamps tells of rows whose stamps lie ahead: given by hand, or brought from another cluster. The next number
-// is asked for after the look: meanwhile transactions begin.
-void SnapshotCursor::note_future_stamps() {
-    if (!stamps_->indexed)
-        return;
-    const char *column = quote_identifier(pipeline_->order_by);
-    Oid types[] = {XID8OID};
-    Datum values[] = {FullTransactionIdGetDatum(FullTransactionIdFromU64(next_transaction()))};
-    const uint64 greatest = static_cast<uint64>(
-        count_rows(psprintf("SELECT coalesce((SELECT s.%s::pg_catalog.text::pg_catalog.int8 FROM %s s WHERE s.%s "
-                            "OPERATOR(pg_catalog.>=) $1 ORDER BY s.%s DESC LIMIT 1), 0)",
-                            column, relation_name(source_), column, column),
-                   1, types, values));
-    const uint64 next = next_transaction();
-    if (greatest >= next)
-        ereport(WARNING,
-                (errmsg("source %s has rows whose %s lies ahead of transaction " UINT64_FORMAT, relation_name(source_),
-                        column, next),
-                 errdetail("Their stamps were not given by the default; they are not read before transactions have got "
-                           "that far."),
-                 errhint("Set the column of those rows to pg_current_xact_id().")));
 }
 
 // store also notes, without a row read, that transactions are over or go on still, so that what they wrote or did not

@@ -30,6 +30,17 @@ static void free_reader_plan(void *argument) {
 
 static const char *column_sql(const char *name) { return psprintf("s.%s", quote_identifier(name)); }
 
+AttrNumber find_source_column(Relation source, const char *column, const char *place) {
+    const AttrNumber number = get_attnum(RelationGetRelid(source), column);
+    const char *nearest = number > 0 ? NULL : nearest_column_hint(source, column);
+    if (number <= 0)
+        ereport(ERROR, (errcode(ERRCODE_UNDEFINED_COLUMN),
+                        errmsg("%s: column \"%s\" of source %s does not exist", place, column,
+                               relation_name(RelationGetRelid(source))),
+                        nearest ? errhint("%s", nearest) : 0));
+    return number;
+}
+
 SourceColumns document_columns(Relation source, const char *document, const AttrNumber *numbers, int count) {
     const char **others = static_cast<const char **>(palloc(sizeof(char *) * (count + 1)));
     for (int i = 0; i < count; i++)

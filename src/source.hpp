@@ -21,6 +21,9 @@ struct SourceColumns {
     bool any_order = false; // rows may come in any order, where that is faster
 };
 
+// find_source_column finds a column that a definition names at `place`; it raises 42703 when there is none.
+AttrNumber find_source_column(Relation source, const char *column, const char *place);
+
 // document_columns asks for a document and for columns beside it; row_columns for expressions over a row, which `content`
 // tells from others (NULL: nobody needs that).
 SourceColumns document_columns(Relation source, const char *document, const AttrNumber *numbers, int count);

@@ -508,4 +508,27 @@ void describe_stamp(const StampReader *stamps, StringInfo to) {
         appendStringInfo(to, "%s%s = %s", i ? ", " : "", stamps->key_names[i], key_text(stamps, i, stamps->last[i]));
 }
 
+// The next number is asked for once more after the look: meanwhile transactions begin.
+bool has_future_stamps(const StampReader *stamps) {
+    const char *column = stamps->column;
+    Oid types[] = {XID8OID};
+    Datum values[] = {FullTransactionIdGetDatum(FullTransactionIdFromU64(next_transaction()))};
+    const uint64 greatest = static_cast<uint64>(
+        count_rows(psprintf("SELECT coalesce((SELECT s.%s::pg_catalog.text::pg_catalog.int8 FROM %s s WHERE s.%s "
+                            "OPERATOR(pg_catalog.>=) $1 ORDER BY s.%s DESC LIMIT 1), 0)",
+                            column, stamps->table, column, column),
+                   1, types, values));
+    return greatest >= next_transaction();
+}
+
+void warn_of_future_stamps(const StampReader *stamps) {
+    if (stamps->indexed && has_future_stamps(stamps))
+        ereport(WARNING,
+                (errmsg("source %s has rows whose %s lies ahead of transaction " UINT64_FORMAT, stamps->table,
+                        stamps->column, next_transaction()),
+                 errdetail("Their stamps were not given by the default; they are not read before transactions have got "
+                           "that far."),
+                 errhint("Set the column of those rows to pg_current_xact_id().")));
+}
+
 } // namespace sluice

@@ -69,6 +69,11 @@ void note_stamp(const StampReader *stamps, ArrivalPosition *position);
 // unread_condition is SQL over the source as s: what is visible and was not read at a position.
 const char *unread_condition(const StampReader *stamps, const ArrivalPosition *position);
 
+// has_future_stamps tells whether rows have stamps that lie ahead: given by hand, or brought from another cluster. No sweep gets that
+// far. warn_of_future_stamps tells of them, where an index finds them.
+bool has_future_stamps(const StampReader *stamps);
+void warn_of_future_stamps(const StampReader *stamps);
+
 // describe_stamp writes the key of the last row (its stamp, without a key) for messages.
 void describe_stamp(const StampReader *stamps, StringInfo to);
 

@@ -49,7 +49,7 @@ COMMENT ON COLUMN sluice.runs.retried IS 'earlier rejects that sluice.retry load
 COMMENT ON COLUMN sluice.runs.nulled IS 'values that did not fit and became null, as the mapping says';
 COMMENT ON COLUMN sluice.runs.error IS 'the error that ended the run, or why it was skipped';
 COMMENT ON COLUMN sluice.runs.idle_runs IS 'runs since this one that found nothing new and got no row of their own';
-COMMENT ON COLUMN sluice.runs.undone_at IS 'when sluice.rewind undid what it wrote';
+COMMENT ON COLUMN sluice.runs.undone_at IS 'when sluice.rewind undid what it wrote, or sluice.rebuild made it anew';
 
 CREATE VIEW sluice.status WITH (security_barrier) AS
 SELECT p.name AS pipeline,

@@ -3,6 +3,7 @@
 
 #include "catalog.hpp"
 #include "lineage_tables.hpp"
+#include "restore.hpp"
 #include "rights.hpp"
 #include "work.hpp"
 
@@ -24,11 +25,11 @@ static void keep_targets(Pipeline *pipeline) {
     switch_back(&owner);
 }
 
-static void forget_lineage(int32 pipeline) {
+static void stop_lineage(int32 pipeline) {
     Parameters parameters{};
     add_int(&parameters, pipeline);
     drop_lineage(pipeline);
-    catalog_execute("DELETE FROM sluice.lineage WHERE pipeline_id = $1::int", &parameters);
+    forget_lineage(pipeline);
     catalog_execute("UPDATE sluice.run_log SET lineage = false WHERE pipeline_id = $1::int AND lineage", &parameters);
 }
 
@@ -38,7 +39,7 @@ void switch_lineage(const char *name, bool on) {
     if (on)
         keep_targets(pipeline);
     else
-        forget_lineage(pipeline->id);
+        stop_lineage(pipeline->id);
     Parameters parameters{};
     add_int(&parameters, pipeline->id);
     add_value(&parameters, BOOLOID, BoolGetDatum(on));

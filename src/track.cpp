@@ -41,15 +41,13 @@ void create_track(int32 pipeline, const char *name, Oid owner) {
     execute(psprintf("ALTER TABLE %s OWNER TO %s", table, quote_identifier(GetUserNameFromId(owner, false))));
 }
 
-void own_track(int32 pipeline, Oid owner) {
-    HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(find_track(pipeline)));
-    if (!HeapTupleIsValid(tuple))
-        return;
-    const Oid now = reinterpret_cast<Form_pg_class>(GETSTRUCT(tuple))->relowner;
-    ReleaseSysCache(tuple);
-    if (now != owner)
-        execute(psprintf("ALTER TABLE %s OWNER TO %s", track_name(pipeline),
-                         quote_identifier(GetUserNameFromId(owner, false))));
+void own_track(int32 pipeline, Oid owner) { give_table(find_track(pipeline), owner); }
+
+void need_track(int32 pipeline) {
+    if (!OidIsValid(find_track(pipeline)))
+        ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE),
+                        errmsg("table %s, which tells what changed, is gone", track_name(pipeline)),
+                        errhint("Drop the pipeline and create it again.")));
 }
 
 // insert_entry appends the partitions (texts) of a statement; a null array stands for all.
@@ -350,11 +348,7 @@ static void take_over(const LoadDefinition *load, TableChanges *changes) {
 }
 
 void note_tables(const Pipeline *pipeline, const LoadDefinition *load, Relation source) {
-    if (!OidIsValid(find_track(load->pipeline)))
-        ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE),
-                        errmsg("table %s, in which pipeline \"%s\" keeps what changed, is gone",
-                               track_name(load->pipeline), pipeline->name),
-                        errhint("Drop the pipeline and create it again.")));
+    need_track(load->pipeline);
     own_track(load->pipeline, pipeline->owner);
     TableChanges changes = find_changes(load, RelationGetRelid(source));
     check_tables(changes.now);
@@ -369,10 +363,10 @@ void note_tables(const Pipeline *pipeline, const LoadDefinition *load, Relation 
 
 // ---- what a statement wrote
 
-// What the triggers of this session know of a pipeline. None of it can be altered while its table is there.
+// What the triggers of this session know of a pipeline. But for its owner none of it can be altered while its table is there.
 struct Tracked {
     Oid table;
-    const Pipeline *pipeline;
+    Pipeline *pipeline;
     const char *partition;
     Tracked *next;
 };
@@ -385,7 +379,7 @@ static Tracked *load_tracked(int32 id, Oid table) {
     Tracked *tracked = NULL;
     SPI_connect();
     MemoryContextSwitchTo(memory);
-    const Pipeline *pipeline = find_any_pipeline(id);
+    Pipeline *pipeline = find_any_pipeline(id);
     if (pipeline) {
         const LoadDefinition *load = read_load(id);
         tracked = static_cast<Tracked *>(palloc0(sizeof(Tracked)));
@@ -401,12 +395,14 @@ static Tracked *load_tracked(int32 id, Oid table) {
 
 // find_tracked knows the pipeline by its table: a number may come again after a restore.
 static Tracked *find_tracked(int32 id) {
-    const Oid table = find_track(id);
-    if (!OidIsValid(table) || !OidIsValid(pipeline_owner(id)))
+    const Oid table = find_track(id), owner = pipeline_owner(id);
+    if (!OidIsValid(table) || !OidIsValid(owner))
         return NULL; // dropped
     for (Tracked *tracked = tracked_pipelines; tracked; tracked = tracked->next)
-        if (tracked->table == table)
+        if (tracked->table == table) {
+            tracked->pipeline->owner = owner;
             return tracked;
+        }
     return load_tracked(id, table);
 }
 
@@ -551,13 +547,26 @@ static bool changed_nothing(const TriggerData *data) {
     return !TRIGGER_FIRED_BY_TRUNCATE(data->tg_event) && is_empty(data->tg_oldtable) && is_empty(data->tg_newtable);
 }
 
+// track_everything is for the time between the installation of another version and ALTER EXTENSION sluice UPDATE: the tables of the
+// catalog may be others, and writers must go on.
+static void track_everything(int32 pipeline) {
+    const Oid table = find_track(pipeline);
+    if (OidIsValid(table))
+        write_entries(table, NIL, true);
+}
+
 static void track(const TriggerData *data) {
     if (data->tg_trigger->tgnargs != 1 || TRIGGER_FIRED_FOR_ROW(data->tg_event))
         ereport(ERROR, (errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
                         errmsg("sluice.track is a trigger of sluice.create_load's making")));
     if (changed_nothing(data))
         return;
-    const Tracked *tracked = find_tracked(pg_strtoint32(data->tg_trigger->tgargs[0]));
+    const int32 pipeline = pg_strtoint32(data->tg_trigger->tgargs[0]);
+    if (!is_same_version()) {
+        track_everything(pipeline);
+        return;
+    }
+    const Tracked *tracked = find_tracked(pipeline);
     if (!tracked)
         return;
     List *partitions = NIL;

@@ -20,6 +20,7 @@ void create_track(int32 pipeline, const char *name, Oid owner);
 void drop_track(int32 pipeline); // with the triggers that fill it
 const char *track_name(int32 pipeline);
 Oid find_track(int32 pipeline);            // InvalidOid when it is gone
+void need_track(int32 pipeline);           // raises then
 void own_track(int32 pipeline, Oid owner); // gives it to the owner, if it is not his
 
 // check_tracked_source refuses a source whose changes triggers cannot see.

@@ -45,6 +45,8 @@ public:
     const char *show() override;
     void seek(Relation source, Jsonb *position) override;
     void rewind(Relation, Jsonb *, int64, int64) override {}
+    int64 lost(Relation, int64) override { return 0; } // no rows are counted
+    void restart(Relation source, int64 rows) override;
 
 private:
     void take_entries();
@@ -217,6 +219,7 @@ void TriggerCursor::describe(const SourceRow *, StringInfo to) {
 // ---- looking at it and managing it
 
 const char *TriggerCursor::unread(Relation source) {
+    need_track(pipeline_->id);
     const Order order = read_order(source, load_->partition, "partition");
     return psprintf("EXISTS (SELECT FROM %s t WHERE t.partitions IS NULL OR %s = ANY (t.partitions::%s[]))",
                     track_name(pipeline_->id), order.sql, format_type_be_qualified(order.type));
@@ -230,6 +233,19 @@ void TriggerCursor::seek(Relation, Jsonb *) {
     ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
                     errmsg("pipeline \"%s\" has no position to seek: triggers tell it what changed", pipeline_->name),
                     errhint("CALL sluice.backfill loads partitions again.")));
+}
+
+// restart notes that every partition may have changed.
+void TriggerCursor::restart(Relation, int64) {
+    need_track(pipeline_->id);
+    own_track(pipeline_->id, pipeline_->owner);
+    MemoryContext memory = CurrentMemoryContext; // SPI leaves its own behind
+    if (SPI_execute(psprintf("INSERT INTO %s (partitions, xid, at) VALUES (NULL, pg_catalog.pg_current_xact_id(), "
+                             "pg_catalog.clock_timestamp())",
+                             track_name(pipeline_->id)),
+                    false, 0) != SPI_OK_INSERT)
+        elog(ERROR, "unexpected result of an insert into the track");
+    MemoryContextSwitchTo(memory);
 }
 
 Cursor *make_trigger_cursor(const Pipeline *pipeline, MemoryContext memory) {
