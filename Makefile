@@ -15,8 +15,8 @@ MODULE_big := sluice
 VERSION := $(shell sed -n "s/^default_version *= *'\(.*\)'.*/\1/p" sluice.control 2>/dev/null)
 
 # The C++ sources, src/NAME.cpp: what others stand on comes first.
-ROOMS := bridge names naming catalog json_text value path mapping mapping_text document content coercion convert format foreign_key \
-	leaf_buffer probe_walk keyed settle replaced writer sequence seen arrival leaves source expression row_expressions order stamp work_list arrival_index ledger compare \
+ROOMS := bridge names naming catalog json_text value path mapping mapping_text document content coercion convert format foreign_key lineage_scope \
+	leaf_buffer probe_walk keyed settle replaced writer lineage_tables lineage sequence seen arrival leaves source expression row_expressions order stamp work_list arrival_index ledger compare \
 	shape dictionary coverage infer ddl key key_plan shred_plan shred sample grow cursor sequence_cursor snapshot_cursor hash_cursor \
 	datum_set partitions load_definition track back_off load_plan trigger_cursor \
 	job errand cron pipeline rights chunk reject checks shred_work \
@@ -24,13 +24,13 @@ ROOMS := bridge names naming catalog json_text value path mapping mapping_text d
 	aggregate latest patch_fold merge_patch_agg field create_table \
 	signed tally stage calendar facts_mapping newest facts_plan dimension references facts_row facts_write facts_definition \
 	retention retention_table facts_work create_facts create_retention \
-	load_work create_load late rewind_load \
-	work targets rebuild_load rebuild create create_shred after alter argument definition grown apply preview position purge rewind add_arrival infer_entry outcome run run_all schedule entry module
+	load_work create_load late restore rewind_load \
+	work switch_lineage targets rebuild_load rebuild create create_shred after alter argument definition grown apply preview position purge rewind trace add_arrival infer_entry outcome run run_all schedule entry module
 
 # The pieces of the install script, src/NAME.sql, in the order in which they run.
 SQL_PIECES := catalog format content pipeline arrival infer \
 	shred merge \
-	run position schedule status reject report grow latest merge_patch create_table \
+	run lineage position schedule status reject report grow latest merge_patch create_table \
 	signed facts retention \
 	track load back_off \
 	definition
@@ -39,14 +39,14 @@ SQL_PIECES := catalog format content pipeline arrival infer \
 # test/check fails when a file is there that its list does not name.
 REGRESS := \
 	shred path types value format content mapping infer target error reject unknown preview writer key foreign_key pipeline \
-	snapshot hash arrival position purge rebuild objects catalog rights owner strangers trusted version run_all schedule_errors comments report \
+	snapshot hash arrival position lineage purge rebuild objects catalog rights owner strangers trusted version run_all schedule_errors comments report \
 	merge merge_rows merge_targets merge_reject expression deep \
 	latest merge_patch create_table checks \
 	signed facts facts_mapping measure dimension retention \
 	load track partitions back_off \
 	definition
 
-ISOLATION := after definition facts foreign_key key merge notify load rebuild run sequence sequence_orders sequence_partition sequence_prepared snapshot hash hash_arrival hash_stamp watch
+ISOLATION := after definition facts foreign_key key lineage merge notify load rebuild run sequence sequence_orders sequence_partition sequence_prepared snapshot hash hash_arrival hash_stamp watch
 
 REGRESS_OPTS := --inputdir=. --load-extension=sluice
 ISOLATION_OPTS := --inputdir=test/isolation --load-extension=sluice

@@ -22,7 +22,7 @@ END $$;
 CREATE VIEW last_run AS
 SELECT pipeline, status, batches, source_rows, inserted, updated, deleted, duplicates, rejected, left(error, 60) AS error,
        (SELECT count(*) FROM sluice.runs o WHERE o.pipeline = r.pipeline AND o.undone_at IS NOT NULL) AS undone
-FROM sluice.runs r WHERE run_id = (SELECT max(run_id) FROM sluice.runs n WHERE n.pipeline = r.pipeline) AND pipeline NOT LIKE 'fresh%';
+FROM sluice.runs r WHERE run_id = (SELECT max(run_id) FROM sluice.runs n WHERE n.pipeline = r.pipeline) AND pipeline NOT LIKE 'fresh%' ORDER BY pipeline;
 
 -- Shred, append: three cursors, parents and children with foreign keys
 CREATE TABLE stage (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, doc jsonb);

@@ -11,6 +11,7 @@
 #include "order.hpp"
 #include "pipeline.hpp"
 #include "rights.hpp"
+#include "switch_lineage.hpp"
 
 namespace sluice {
 
@@ -83,7 +84,8 @@ static void alter_pipeline(FunctionCallInfo fcinfo) {
         on_error,
         max_rejects,
         of_loads,
-        operation = of_loads + 5
+        operation = of_loads + 5,
+        lineage = operation + 3
     };
     if (PG_ARGISNULL(name))
         argument_error("name", "must not be null", NULL);
@@ -124,6 +126,10 @@ static void alter_pipeline(FunctionCallInfo fcinfo) {
         "max_rejects = coalesce($8, max_rejects) "
         "WHERE pipeline_id = $1::int",
         &parameters);
+    if (!PG_ARGISNULL(lineage))
+        switch_lineage(pipeline->name, PG_GETARG_BOOL(lineage));
+    else if (!PG_ARGISNULL(mapping) && pipeline->lineage)
+        switch_lineage(pipeline->name, true);
 }
 
 } // namespace sluice

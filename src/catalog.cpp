@@ -134,7 +134,7 @@ static void set(const char *name, const char *value) {
         (void)set_config_option(name, value, PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
 }
 
-static int enter_plain_texts() {
+int enter_plain_texts() {
     const int settings = NewGUCNestLevel();
     set("DateStyle", "ISO, YMD");
     set("IntervalStyle", "postgres");

@@ -56,6 +56,9 @@ Datum stored_datum(Oid type, const char *text);
 void stored_texts(Oid type, const Datum *values, int count, const char **texts);
 void stored_datums(Oid type, const char *const *texts, int count, Datum *values);
 
+// enter_plain_texts sets what makes texts of all types read back as they were; AtEOXact_GUC(false, ...) ends it.
+int enter_plain_texts();
+
 // catalog_execute runs a statement inside the caller's SPI connection; the result is in SPI_tuptable (free it).
 uint64 catalog_execute(const char *statement, const Parameters *parameters);
 

@@ -119,7 +119,8 @@ void read_common_arguments(FunctionCallInfo fcinfo, int first, NewPipeline *pipe
         max_rejects,
         max_failures,
         after,
-        checks
+        checks,
+        lineage
     };
     check_batch_size(fcinfo, first + batch_size);
     pipeline->name = text_argument(fcinfo, 0);
@@ -138,6 +139,7 @@ void read_common_arguments(FunctionCallInfo fcinfo, int first, NewPipeline *pipe
     pipeline->max_failures = max_failures_argument(fcinfo, first + max_failures);
     pipeline->after = names_argument(fcinfo, first + after, "after");
     pipeline->checks = names_argument(fcinfo, first + checks, "checks");
+    pipeline->lineage = !PG_ARGISNULL(first + lineage) && PG_GETARG_BOOL(first + lineage);
 }
 
 // A row is known by all of its columns as they are now: one that is added later does not make every row a new one. A snapshot

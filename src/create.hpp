@@ -21,7 +21,7 @@ void check_columns_right(Oid relation, const Bitmapset *columns, AclMode right);
 const char *check_word(const char *argument, const char *word, const char *const *known, int count);
 
 // read_common_arguments reads name and source, which come first, and from number `first` on cursor, order_by, lookback,
-// duplicates, recheck, batch_size, on_error, max_rejects, max_failures, after and checks.
+// duplicates, recheck, batch_size, on_error, max_rejects, max_failures, after, checks and lineage.
 void read_common_arguments(FunctionCallInfo fcinfo, int first, NewPipeline *pipeline);
 
 // read_rows_as_they_are is for kinds that read rows, not documents: after the cursor was chosen.

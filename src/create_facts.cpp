@@ -11,6 +11,7 @@
 #include "newest.hpp"
 #include "pipeline.hpp"
 #include "source.hpp"
+#include "switch_lineage.hpp"
 
 namespace sluice {
 
@@ -101,6 +102,8 @@ static void create_facts(FunctionCallInfo fcinfo) {
     CommandCounterIncrement();
     check_dimensions(mapping, &definition, source, id);
     relation_close(source, NoLock);
+    if (pipeline.lineage)
+        switch_lineage(pipeline.name, true);
 }
 
 } // namespace sluice

@@ -8,6 +8,7 @@
 #include "load_plan.hpp"
 #include "order.hpp"
 #include "rights.hpp"
+#include "switch_lineage.hpp"
 #include "track.hpp"
 
 namespace sluice {
@@ -131,6 +132,8 @@ static void create_load(FunctionCallInfo fcinfo) {
     check_checks(pipeline.checks, source);
     begin_tracking(&pipeline, &load, source);
     relation_close(source, NoLock);
+    if (pipeline.lineage)
+        switch_lineage(pipeline.name, true);
 }
 
 // ---- altering

@@ -10,6 +10,7 @@
 #include "merge_state.hpp"
 #include "names.hpp"
 #include "pipeline.hpp"
+#include "switch_lineage.hpp"
 
 namespace sluice {
 
@@ -203,6 +204,8 @@ static void create_merge(FunctionCallInfo fcinfo) {
     store(id, &pipeline, plan, slots);
     start_cursor(&pipeline, id, source);
     relation_close(source, NoLock);
+    if (pipeline.lineage)
+        switch_lineage(pipeline.name, true);
 }
 
 } // namespace sluice

@@ -12,6 +12,7 @@
 #include "pipeline.hpp"
 #include "rights.hpp"
 #include "shred.hpp"
+#include "switch_lineage.hpp"
 
 namespace sluice {
 
@@ -165,6 +166,8 @@ static void create_shred(FunctionCallInfo fcinfo) {
     start_cursor(&pipeline, insert_pipeline(&pipeline), source);
     advise_indexes(plan);
     relation_close(source, NoLock);
+    if (pipeline.lineage)
+        switch_lineage(pipeline.name, true);
 }
 
 void check_new_mapping(const Pipeline *pipeline, const char *mapping, const char *unknown) {

@@ -16,7 +16,8 @@ CREATE FUNCTION sluice.create_facts(
     max_rejects bigint DEFAULT NULL,
     max_failures int DEFAULT NULL,
     after      text[] DEFAULT NULL,
-    checks     text[] DEFAULT NULL
+    checks     text[] DEFAULT NULL,
+    lineage    boolean DEFAULT NULL
 ) RETURNS void
 LANGUAGE C AS 'MODULE_PATHNAME', 'sluice_create_facts';
-COMMENT ON FUNCTION sluice.create_facts(text, regclass, text, json, text, text, text, text, text, interval, int, text, bigint, int, text[], text[]) IS 'create a pipeline that folds rows into a table of facts and its dimensions';
+COMMENT ON FUNCTION sluice.create_facts(text, regclass, text, json, text, text, text, text, text, interval, int, text, bigint, int, text[], text[], boolean) IS 'create a pipeline that folds rows into a table of facts and its dimensions';

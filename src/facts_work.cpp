@@ -35,6 +35,7 @@ public:
     explicit FactsWork(Job *job) : job_(job), alone_(evaluates_at_once(job)) {}
 
     SourceColumns plan(Relation source) override;
+    List *targets() override;
     void lock() override;
     bool wants_new_plan() override { return plan_ && alone_ != planned_alone_; }
     int64 batch_size() override { return alone_ ? careful_batch_size : 0; }
@@ -137,6 +138,20 @@ SourceColumns FactsWork::plan(Relation source) {
     if (alone_)
         return row_columns(content, &plan->inputs[plan->whole], 1);
     return row_columns(content, plan->inputs, plan->input_count);
+}
+
+// targets: retentions are no targets of their own, they are computed from the facts.
+List *FactsWork::targets() {
+    List *tables = list_make1_oid(plan_->relation);
+    if (OidIsValid(target_->newest))
+        tables = lappend_oid(tables, target_->newest);
+    for (int i = 0; i < plan_->dimension_count; i++) {
+        const Dimension *dimension = &plan_->dimensions[i];
+        tables = list_append_unique_oid(tables, dimension->relation);
+        if (dimension->newest)
+            tables = lappend_oid(tables, find_newest(newest_name(job_->pipeline->id, dimension->number)));
+    }
+    return tables;
 }
 
 // lock takes the facts before the dimensions that they refer to: the order of ALTER TABLE ... ADD FOREIGN KEY.

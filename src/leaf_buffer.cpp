@@ -2,6 +2,8 @@
 // See writer_state.hpp.
 #include "writer_state.hpp"
 
+#include "lineage_scope.hpp"
+
 namespace sluice {
 
 WriterCache *make_writer_cache(MemoryContext memory) {
@@ -63,7 +65,9 @@ TupleTableSlot *free_slot(Writer *writer, LeafBuffer *buffer) {
     return slot;
 }
 
-void after_row_insert(Writer *writer, Target *target, ResultRelInfo *leaf, TupleTableSlot *slot) {
+void after_row_insert(Writer *writer, Target *target, ResultRelInfo *leaf, TupleTableSlot *slot, int64 document) {
+    if (unlikely(writer->places))
+        place_row(slot->tts_tableOid, &slot->tts_tid, document);
     List *recheck = NIL;
     if (leaf->ri_NumIndices > 0)
         recheck = exec_insert_index_tuples(leaf, slot, writer->estate, false);
@@ -102,7 +106,7 @@ static void flush_buffer(Writer *writer, Target *target, LeafBuffer *buffer) {
     MemoryContextSwitchTo(writer->estate->es_query_cxt);
     for (int i = 0; i < rows; i++) {
         writer->flushing_document = buffer->rows[i].document;
-        after_row_insert(writer, target, buffer->leaf, buffer->slots[i]);
+        after_row_insert(writer, target, buffer->leaf, buffer->slots[i], buffer->rows[i].document);
         if (buffer->rows[i].owner)
             note_written(target, buffer->rows[i].owner, buffer->slots[i]);
         ExecClearTuple(buffer->slots[i]);

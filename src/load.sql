@@ -99,10 +99,11 @@ CREATE FUNCTION sluice.create_load(
     max_rejects bigint DEFAULT NULL,
     max_failures int DEFAULT NULL,
     after      text[] DEFAULT NULL,
-    checks     text[] DEFAULT NULL
+    checks     text[] DEFAULT NULL,
+    lineage    boolean DEFAULT NULL
 ) RETURNS void
 LANGUAGE C AS 'MODULE_PATHNAME', 'sluice_create_load';
-COMMENT ON FUNCTION sluice.create_load(text, regclass, text, regclass, name, text, text, text, text, interval, int, text, name, text, text, text, text, interval, int, text, bigint, int, text[], text[]) IS 'create a pipeline that loads a target partition by partition, again where its source changed';
+COMMENT ON FUNCTION sluice.create_load(text, regclass, text, regclass, name, text, text, text, text, interval, int, text, name, text, text, text, text, interval, int, text, bigint, int, text[], text[], boolean) IS 'create a pipeline that loads a target partition by partition, again where its source changed';
 
 CREATE FUNCTION sluice.other_partition(found text, wanted text) RETURNS text
 LANGUAGE C AS 'MODULE_PATHNAME', 'sluice_other_partition';

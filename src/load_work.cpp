@@ -10,6 +10,7 @@
 #include "catalog.hpp"
 #include "content.hpp"
 #include "datum_set.hpp"
+#include "lineage_scope.hpp"
 #include "load_definition.hpp"
 #include "load_plan.hpp"
 #include "names.hpp"
@@ -22,6 +23,7 @@ public:
     explicit LoadWork(Job *job) : job_(job), load_(read_load(job->pipeline->id)) {}
 
     SourceColumns plan(Relation source) override;
+    List *targets() override { return list_make1_oid(plan_->target); }
     void lock() override { LockRelationOid(plan_->target, RowExclusiveLock); }
     int64 batch_size() override { return 100000; }
     void begin(RunCounts *) override;
@@ -262,6 +264,7 @@ void LoadWork::load_partition(const PartitionState *state, RunCounts *counts) {
     (void)LockAcquire(&lock, ExclusiveLock, false, false);
     ErrorContextCallback context{error_context_stack, partition_context, const_cast<PartitionState *>(state)};
     error_context_stack = &context;
+    place_all(psprintf("partition %s", state->partition));
     const int64 deleted = plan_->remove ? execute(plan_->remove, state->value, SPI_OK_DELETE) : 0;
     const int64 rows = execute(plan_->insert, state->value, SPI_OK_INSERT);
     if (job_->checks) {
@@ -269,6 +272,8 @@ void LoadWork::load_partition(const PartitionState *state, RunCounts *counts) {
         ask_queries(job_->checks, !job_->atomic);
     }
     error_context_stack = context.previous;
+    if (job_->pipeline->lineage)
+        note_state(state, job_->run_id);
     mark_loaded(state, job_->run_id, rows, deleted);
     if (job_->atomic || job_->options.rebuild)
         (void)LockRelease(&lock, ExclusiveLock, false); // the transaction may load many more

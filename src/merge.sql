@@ -22,7 +22,8 @@ CREATE FUNCTION sluice.create_merge(
     max_rejects bigint DEFAULT NULL,
     max_failures int DEFAULT NULL,
     after      text[] DEFAULT NULL,
-    checks     text[] DEFAULT NULL
+    checks     text[] DEFAULT NULL,
+    lineage    boolean DEFAULT NULL
 ) RETURNS void
 LANGUAGE C AS 'MODULE_PATHNAME', 'sluice_create_merge';
-COMMENT ON FUNCTION sluice.create_merge(text, regclass, text, text[], text, text[], text, text[], json, text, name, text, text, text, text, interval, int, text, bigint, int, text[], text[]) IS 'create a pipeline that merges partial rows into one full row for each key';
+COMMENT ON FUNCTION sluice.create_merge(text, regclass, text, text[], text, text[], text, text[], json, text, name, text, text, text, text, interval, int, text, bigint, int, text[], text[], boolean) IS 'create a pipeline that merges partial rows into one full row for each key';

@@ -36,6 +36,7 @@ public:
     explicit MergeWork(Job *job) : job_(job), careful_(job->options.retry), alone_(evaluates_at_once(job)) {}
 
     SourceColumns plan(Relation source) override;
+    List *targets() override { return list_make2_oid(plan_->relation, states_->relation); }
     void lock() override;
     bool wants_new_plan() override { return plan_ && (alone_ != planned_alone_ || careful_ != planned_careful_); }
     int64 batch_size() override { return careful_ || alone_ ? careful_batch_size : 0; }

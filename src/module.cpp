@@ -10,6 +10,7 @@
 #include "postgres.hpp"
 
 #include "bridge.hpp"
+#include "lineage.hpp"
 #include "merge_work.hpp"
 #include "outcome.hpp"
 #include "run.hpp"
@@ -60,6 +61,7 @@ void _PG_init(void) {
     EmitWarningsOnPlaceholders("sluice");
 #endif
     sluice::watch_relation_changes();
+    sluice::watch_lineage();
 }
 
 } // extern "C"

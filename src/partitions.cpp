@@ -139,6 +139,30 @@ void mark_loaded(const PartitionState *state, int64 run, int64 rows, int64 delet
                      &parameters);
 }
 
+void note_state(const PartitionState *state, int64 run) {
+    Parameters parameters{};
+    add_int(&parameters, state->id);
+    add_int(&parameters, run);
+    catalog_execute("INSERT INTO sluice.lineage (pipeline_id, target, operation, run_id, row_key, before) "
+                    "SELECT s.pipeline_id, 0, 'update', $2, s.partition, row_to_json(s) FROM sluice.partition_state s "
+                    "WHERE s.partition_id = $1",
+                    &parameters);
+}
+
+void restore_states(int32 pipeline, int64 to_run) {
+    Parameters parameters{};
+    add_int(&parameters, pipeline);
+    add_int(&parameters, to_run);
+    catalog_execute(
+        "UPDATE sluice.partition_state s SET (loaded_version, loaded_at, run_id, first_run_id, rows, found, error) = "
+        "(SELECT b.loaded_version, b.loaded_at, b.run_id, b.first_run_id, b.rows, b.found, b.error "
+        "FROM jsonb_populate_record(NULL::sluice.partition_state, e.before::jsonb) b) "
+        "FROM (SELECT DISTINCT ON (l.row_key) l.row_key, l.before FROM sluice.lineage l WHERE l.pipeline_id = $1::int "
+        "AND l.run_id > $2 AND l.target = 0 ORDER BY l.row_key, l.entry) e "
+        "WHERE s.pipeline_id = $1::int AND s.partition = e.row_key",
+        &parameters);
+}
+
 void mark_failed(const PartitionState *state, const char *error) {
     Parameters parameters{};
     add_int(&parameters, state->id);

@@ -36,6 +36,10 @@ PartitionState *read_states(int32 pipeline, Order *order, const Interval *settle
 
 // mark_loaded: `deleted` rows were in the way.
 void mark_loaded(const PartitionState *state, int64 run, int64 rows, int64 deleted);
+// note_state keeps in sluice.lineage what a partition was before it is marked.
+void note_state(const PartitionState *state, int64 run);
+// restore_states makes the partitions what they were before the runs after to_run.
+void restore_states(int32 pipeline, int64 to_run);
 void mark_failed(const PartitionState *state, const char *error);
 
 void mark_unloaded(int32 pipeline); // all of them, as far as what they hold goes

@@ -5,6 +5,7 @@
 #include "catalog.hpp"
 #include "cron.hpp"
 #include "ledger.hpp"
+#include "lineage_tables.hpp"
 #include "merge_state.hpp"
 #include "newest.hpp"
 #include "run.hpp"
@@ -81,7 +82,7 @@ static Pipeline *load_pipeline(CatalogStatement *statement, const char *conditio
                  "p.search_path, p.cursor, p.lookback, (p.duplicates = 'keep')::int::bigint, "
                  "extract(epoch FROM p.recheck)::bigint, p.\"unknown\", (p.on_error = 'reject')::int::bigint, "
                  "p.max_rejects, p.content_columns, p.slots, p.max_failures::bigint, p.failures::bigint, "
-                 "p.checks FROM sluice.pipeline p WHERE %s",
+                 "p.checks, p.lineage::int::bigint FROM sluice.pipeline p WHERE %s",
                  condition),
         parameters);
     bool is_null;
@@ -123,6 +124,7 @@ static Pipeline *load_pipeline(CatalogStatement *statement, const char *conditio
     pipeline->max_failures = result_int(0, 26, &is_null);
     pipeline->failures = result_int(0, 27, &is_null);
     pipeline->checks = result_names(0, 28);
+    pipeline->lineage = result_int(0, 29, &is_null);
     free_result();
     return pipeline;
 }
@@ -228,7 +230,7 @@ const char *kept_search_path() {
 // delete_leftovers deletes what belonged to pipelines that are gone.
 static void delete_leftovers() {
     static const char *const tables[] = {
-        "sequence_position", "arrival_position", "load", "partition_state", "reject", "change", "run_log"};
+        "sequence_position", "arrival_position", "load", "partition_state", "reject", "change", "run_log", "lineage"};
     const Parameters none{};
     for (const char *table : tables)
         catalog_execute(psprintf("DELETE FROM sluice.%s t WHERE NOT EXISTS "
@@ -390,6 +392,7 @@ Datum sluice_drop_pipeline(PG_FUNCTION_ARGS) {
     drop_ledger(pipeline->id);
     drop_newest(pipeline->id);
     drop_track(pipeline->id);
+    drop_lineage(pipeline->id);
     drop_merge_states(pipeline->id);
     delete_leftovers();
     catalog_execute(psprintf("DROP TYPE sluice.%s", anchor_name(pipeline->id)), &none);

@@ -30,6 +30,7 @@ struct Pipeline {
     int max_failures; // in a row, then it is paused; 0: never
     int failures;     // in a row, so far
     List *checks;     // conditions and queries, as they were written
+    bool lineage;     // it is kept which run wrote each row
     const char *time_zone, *date_style, *interval_style, *search_path;
 };
 
@@ -98,6 +99,7 @@ struct NewPipeline {
     int max_failures;     // -1: as it is unless said otherwise
     List *after;          // names
     List *checks;
+    bool lineage; // see switch_lineage
 };
 
 const char *kept_search_path(); // what of the session's search_path holds in every run

@@ -16,10 +16,11 @@ CREATE FUNCTION sluice.alter_pipeline(
     back_off   name DEFAULT NULL,
     max_failures int DEFAULT NULL,
     after      text[] DEFAULT NULL,
-    checks     text[] DEFAULT NULL
+    checks     text[] DEFAULT NULL,
+    lineage    boolean DEFAULT NULL
 ) RETURNS void
 LANGUAGE C AS 'MODULE_PATHNAME', 'sluice_alter_pipeline';
-COMMENT ON FUNCTION sluice.alter_pipeline(text, json, text, text, interval, int, text, bigint, text, interval, int, text, name, int, text[], text[]) IS 'change a pipeline; null arguments leave things as they are';
+COMMENT ON FUNCTION sluice.alter_pipeline(text, json, text, text, interval, int, text, bigint, text, interval, int, text, name, int, text[], text[], boolean) IS 'change a pipeline; null arguments leave things as they are';
 
 CREATE FUNCTION sluice.drop_pipeline(name text) RETURNS void
 LANGUAGE C AS 'MODULE_PATHNAME', 'sluice_drop_pipeline';

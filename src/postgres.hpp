@@ -219,10 +219,10 @@ inline bool is_merge_statement(const Node *node) {
 #endif
 }
 
-// enable_trigger_always lets a trigger fire in sessions in replica role, too.
+// enable_trigger_always lets a trigger fire in sessions in replica role, too; with it those that partitions have of it.
 inline void enable_trigger_always(Relation relation, const char *trigger) {
 #if PG_VERSION_NUM >= 160000
-    EnableDisableTrigger(relation, trigger, InvalidOid, TRIGGER_FIRES_ALWAYS, false, false, ShareRowExclusiveLock);
+    EnableDisableTrigger(relation, trigger, InvalidOid, TRIGGER_FIRES_ALWAYS, false, true, ShareRowExclusiveLock);
 #else
     EnableDisableTrigger(relation, trigger, TRIGGER_FIRES_ALWAYS, false, ShareRowExclusiveLock);
 #endif

@@ -369,25 +369,26 @@ static const char *period_array(const Tally *periods) {
                     quote_literal_cstr(OidOutputFunctionCall(F_ARRAY_OUT, PointerGetDatum(array))));
 }
 
-static void refresh_table(const RetentionTable *table) {
+// refresh_table computes some periods anew (an array, as SQL), or with NULL all.
+static void refresh_table(const RetentionTable *table, const char *periods) {
     const Retention *retention = &table->retention;
-    const char *periods = period_array(table->periods);
     Relation facts = table_open(retention->facts, AccessShareLock);
     StringInfoData statement;
     initStringInfo(&statement);
     appendStringInfoString(&statement, "WITH fresh AS MATERIALIZED (");
     append_retention_query(&statement, retention, facts,
-                           psprintf("%s = ANY (%s)", period_sql(retention, facts), periods));
+                           periods ? psprintf("%s = ANY (%s)", period_sql(retention, facts), periods) : NULL);
     appendStringInfo(&statement,
-                     "), gone AS (DELETE FROM %s r WHERE r.period_id = ANY (%s) AND NOT EXISTS "
+                     "), gone AS (DELETE FROM %s r WHERE %s NOT EXISTS "
                      "(SELECT FROM fresh f WHERE f.period_id = r.period_id)) "
                      "INSERT INTO %s AS r (period_name, period_id, %s) SELECT period_name, period_id, %s FROM fresh "
                      "ORDER BY period_id "
                      "ON CONFLICT (period_id) DO UPDATE SET (%s) = ROW(%s) WHERE ROW(%s)::pg_catalog.record "
                      "OPERATOR(pg_catalog.*<>) "
                      "ROW(%s)::pg_catalog.record",
-                     retention->target, periods, retention->target, number_list(""), number_list(""), number_list(""),
-                     number_list("excluded."), number_list("r."), number_list("excluded."));
+                     retention->target, periods ? psprintf("r.period_id = ANY (%s) AND", periods) : "",
+                     retention->target, number_list(""), number_list(""), number_list(""), number_list("excluded."),
+                     number_list("r."), number_list("excluded."));
     table_close(facts, NoLock);
     (void)execute_on_stages(statement.data, NULL, 0, NULL, 0);
 }
@@ -413,7 +414,16 @@ void refresh_periods(List *tables) {
         if (table->periods->group_count == 0)
             continue;
         lock_retention(&table->retention);
-        refresh_table(table);
+        refresh_table(table, period_array(table->periods));
+    }
+}
+
+void refresh_all_periods(List *tables) {
+    ListCell *cell;
+    foreach (cell, tables) {
+        const RetentionTable *table = static_cast<const RetentionTable *>(lfirst(cell));
+        lock_retention(&table->retention);
+        refresh_table(table, NULL);
     }
 }
 

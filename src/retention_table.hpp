@@ -31,7 +31,8 @@ void touch_replaced(List *tables, const FactsPlan *plan, Stage *touched, const c
 // empty_periods takes all periods out, when the facts are gone.
 void empty_periods(List *tables);
 
-// refresh_periods computes the touched periods anew.
+// refresh_periods computes the touched periods anew, refresh_all_periods all of them.
 void refresh_periods(List *tables);
+void refresh_all_periods(List *tables);
 
 } // namespace sluice

@@ -1,14 +1,20 @@
 // Rewind: undo what runs wrote, and let their rows be read again.
 //
-// It is exact or refused. Which rows a run wrote is known where every target has a column that holds "#run"; that nobody
-// changed them since, as far as it can be known, from their number.
+// It is exact or refused. With lineage what the rows were is known, and who changed them since (restore). Without, which rows a
+// run wrote is known where every target of a shred has a column that holds "#run"; that nobody changed them since, as far as it
+// can be known, from their number.
 #include "postgres.hpp"
 
 #include "catalog.hpp"
 #include "cursor.hpp"
+#include "facts_definition.hpp"
+#include "lineage.hpp"
 #include "mapping.hpp"
 #include "names.hpp"
 #include "pipeline.hpp"
+#include "restore.hpp"
+#include "retention_table.hpp"
+#include "rewind.hpp"
 #include "rewind_load.hpp"
 #include "rights.hpp"
 
@@ -22,7 +28,7 @@ struct Undo {
     Jsonb *position; // NULL: the very start
 };
 
-[[noreturn]] static void refuse(const Pipeline *pipeline, int64 to_run, const char *why, const char *hint) {
+[[noreturn]] void refuse_rewind(const Pipeline *pipeline, int64 to_run, const char *why, const char *hint) {
     ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
                     errmsg("pipeline \"%s\" cannot be rewound to run " INT64_FORMAT, pipeline->name, to_run),
                     errdetail("%s", why), hint ? errhint("%s", hint) : 0));
@@ -73,11 +79,11 @@ static Undo plan_undo(const Pipeline *pipeline, int64 to_run) {
     int64 before;
     undo.position = find_position(&parameters, &before);
     if (undo.source_rows != total - before)
-        refuse(pipeline, to_run,
-               psprintf("Its history holds " INT64_FORMAT " of the " INT64_FORMAT
-                        " source rows that were loaded after it.",
-                        undo.source_rows, total - before),
-               "Runs older than sluice.keep_runs were deleted; rewind to a run that sluice.runs still shows.");
+        refuse_rewind(pipeline, to_run,
+                      psprintf("Its history holds " INT64_FORMAT " of the " INT64_FORMAT
+                               " source rows that were loaded after it.",
+                               undo.source_rows, total - before),
+                      "Runs older than sluice.keep_runs were deleted; rewind to a run that sluice.runs still shows.");
     return undo;
 }
 
@@ -91,10 +97,10 @@ static const char *run_column(const MappedTable *table) {
 static void check_run_columns(const Pipeline *pipeline, const Mapping *mapping, int64 to_run) {
     for (int i = 0; i < mapping->table_count; i++)
         if (!run_column(&mapping->tables[i]))
-            refuse(pipeline, to_run,
-                   psprintf("Which rows of %s a run wrote is not known: no column of it holds \"#run\".",
-                            mapping->tables[i].name),
-                   "Map a column of each table to \"#run\"; rows written from then on can be undone.");
+            refuse_rewind(pipeline, to_run,
+                          psprintf("Which rows of %s a run wrote is not known: no column of it holds \"#run\".",
+                                   mapping->tables[i].name),
+                          "Map a column of each table to \"#run\"; rows written from then on can be undone.");
 }
 
 static int64 delete_rows(const MappedTable *table, ArrayType *ids) {
@@ -133,15 +139,11 @@ static int64 delete_targets(const Mapping *mapping, ArrayType *ids) {
 // check_writes refuses what deleting rows cannot undo.
 static void check_writes(const Pipeline *pipeline, const Undo *undo) {
     if (undo->updated > 0 || undo->deleted > 0)
-        refuse(pipeline, undo->to_run,
-               psprintf("Runs after it updated " INT64_FORMAT " rows and deleted " INT64_FORMAT
-                        ": what these held before is not known.",
-                        undo->updated, undo->deleted),
-               "Only what was inserted can be undone.");
-    if (undo->retried > 0)
-        refuse(pipeline, undo->to_run,
-               psprintf("Runs after it loaded " INT64_FORMAT " documents from sluice.rejects.", undo->retried),
-               "Rewind to a run after the last sluice.retry.");
+        refuse_rewind(pipeline, undo->to_run,
+                      psprintf("Runs after it updated " INT64_FORMAT " rows and deleted " INT64_FORMAT
+                               ": what these held before is not known.",
+                               undo->updated, undo->deleted),
+                      "Without lineage only what was inserted can be undone.");
 }
 
 static void mark_undone(const Pipeline *pipeline, const Undo *undo) {
@@ -154,33 +156,84 @@ static void mark_undone(const Pipeline *pipeline, const Undo *undo) {
     catalog_execute("DELETE FROM sluice.reject WHERE pipeline_id = $1::int AND run_id > $2", &parameters);
 }
 
+// check_retried: what was loaded from the rejects is not among them any more.
+static void check_retried(const Pipeline *pipeline, const Undo *undo) {
+    if (undo->retried > 0)
+        refuse_rewind(pipeline, undo->to_run,
+                      psprintf("Runs after it loaded " INT64_FORMAT " documents from sluice.rejects.", undo->retried),
+                      "Rewind to a run after the last sluice.retry.");
+}
+
+static void refuse_blind(const Pipeline *pipeline, int64 to_run, int64 blind) {
+    const bool merges = strcmp(pipeline->kind, "merge") == 0;
+    if (!merges && strcmp(pipeline->kind, "facts") != 0)
+        return;
+    if (pipeline->lineage && blind == 0)
+        return;
+    if (pipeline->lineage)
+        refuse_rewind(pipeline, to_run, psprintf("Run " INT64_FORMAT " wrote before lineage was kept.", blind),
+                      "Rewind to a later run.");
+    if (merges)
+        refuse_rewind(
+            pipeline, to_run, "What a row was before others were merged into it is not kept.",
+            "CALL sluice.rebuild merges everything anew. With lineage => true what runs do from then on can be "
+            "undone.");
+    refuse_rewind(
+        pipeline, to_run, "What a fact was before others were added to it is not kept.",
+        "CALL sluice.rebuild adds everything anew. With lineage => true what runs do from then on can be undone.");
+}
+
+// undo_by_column deletes what runs inserted, by the columns that hold "#run".
+static void undo_by_column(const Pipeline *pipeline, const Mapping *mapping, const Undo *undo) {
+    Restoring restoring{};
+    restoring.pipeline = pipeline->id;
+    start_restoring(&restoring);
+    const int64 deleted = delete_targets(mapping, undo->ids);
+    end_restoring();
+    if (deleted != undo->inserted)
+        refuse_rewind(pipeline, undo->to_run,
+                      psprintf("Runs after it inserted " INT64_FORMAT " rows, of which " INT64_FORMAT " are there.",
+                               undo->inserted, deleted),
+                      "Others have deleted or changed rows since: what these runs did cannot be told from that.");
+}
+
+// refresh_retentions computes the retentions over the facts that were put back.
+static void refresh_retentions(const Pipeline *pipeline, Relation source) {
+    const FactsDefinition definition = read_facts_definition(pipeline->mapping);
+    const FactsPlan *plan =
+        plan_facts(read_facts_mapping(definition.mapping), find_fact_table(definition.target, "target", source),
+                   definition.newest_by, source, pipeline->id, false);
+    refresh_all_periods(find_retention_tables(plan, pipeline->owner));
+}
+
 static void rewind(const Pipeline *pipeline, int64 to_run) {
-    if (strcmp(pipeline->kind, "merge") == 0)
-        refuse(pipeline, to_run, "What a row was before others were merged into it is not kept.",
-               "CALL sluice.rebuild merges everything anew.");
-    if (strcmp(pipeline->kind, "facts") == 0)
-        refuse(pipeline, to_run, "What a fact was before others were added to it is not kept.",
-               "CALL sluice.rebuild adds everything anew.");
+    const int64 blind = run_without_lineage(pipeline->id, to_run);
+    refuse_blind(pipeline, to_run, blind);
     const Undo undo = plan_undo(pipeline, to_run);
     if (undo.source_rows == 0 && undo.retried == 0) {
         ereport(NOTICE, (errmsg("pipeline \"%s\" has loaded nothing after that run", pipeline->name)));
         return;
     }
-    check_writes(pipeline, &undo);
+    const bool by_column = !pipeline->lineage || blind > 0;
+    if (by_column)
+        check_writes(pipeline, &undo);
+    check_retried(pipeline, &undo);
     Cursor *cursor = make_cursor(pipeline, CurrentMemoryContext);
     const OwnerScope owner = enter_owner(pipeline, true);
-    const Mapping *mapping = read_mapping(pipeline->mapping, strlen(pipeline->mapping));
-    check_run_columns(pipeline, mapping, to_run);
+    const Mapping *mapping = by_column ? read_mapping(pipeline->mapping, strlen(pipeline->mapping)) : NULL;
+    if (by_column)
+        check_run_columns(pipeline, mapping, to_run);
     Relation source = relation_open(pipeline_source(pipeline), AccessShareLock);
-    const int64 deleted = delete_targets(mapping, undo.ids);
-    if (deleted != undo.inserted)
-        refuse(pipeline, to_run,
-               psprintf("Runs after it inserted " INT64_FORMAT " rows, of which " INT64_FORMAT " are there.",
-                        undo.inserted, deleted),
-               "Others have deleted or changed rows since: what these runs did cannot be told from that.");
+    if (by_column)
+        undo_by_column(pipeline, mapping, &undo);
+    else
+        restore_rows(pipeline, to_run);
+    if (strcmp(pipeline->kind, "facts") == 0)
+        refresh_retentions(pipeline, source);
     cursor->rewind(source, undo.position, to_run, undo.source_rows);
     relation_close(source, AccessShareLock);
     leave_owner(&owner);
+    forget_later_lineage(pipeline->id, to_run);
     mark_undone(pipeline, &undo);
 }
 

@@ -1,14 +1,17 @@
 // See rewind_load.hpp.
 //
-// It is exact or refused. A partition that was loaded by none of the earlier runs, and found nothing in the target when it
-// was loaded first, is taken out of the target and is new again. What a partition held before it was loaded again is not
-// known.
+// It is exact or refused. With lineage what the target held is known (restore). Without, a partition that was loaded by none of
+// the earlier runs, and found nothing in the target when it was loaded first, is taken out of the target and is new again; what a
+// partition held before it was loaded again is not known.
 #include "rewind_load.hpp"
 
 #include "catalog.hpp"
+#include "lineage.hpp"
 #include "load_definition.hpp"
 #include "load_plan.hpp"
 #include "partitions.hpp"
+#include "restore.hpp"
+#include "rewind.hpp"
 #include "rights.hpp"
 
 namespace sluice {
@@ -20,11 +23,7 @@ struct LoadedPartition {
 };
 
 [[noreturn]] static void refuse(const Pipeline *pipeline, int64 to_run, const char *why) {
-    ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-                    errmsg("pipeline \"%s\" cannot be rewound to run " INT64_FORMAT, pipeline->name, to_run),
-                    errdetail("%s", why),
-                    errhint("CALL sluice.backfill loads partitions again, from the source as it is now.")));
-    pg_unreachable();
+    refuse_rewind(pipeline, to_run, why, "CALL sluice.backfill loads partitions again, from the source as it is now.");
 }
 
 static LoadedPartition *loaded_after(int32 pipeline, int64 to_run, int *count) {
@@ -85,31 +84,59 @@ static void mark_new(const Pipeline *pipeline, int64 to_run) {
                     "first_run_id = NULL, rows = NULL, found = NULL, error = NULL WHERE pipeline_id = $1::int AND "
                     "run_id > $2",
                     &parameters);
+}
+
+static void mark_undone(const Pipeline *pipeline, int64 to_run) {
+    Parameters parameters{};
+    add_int(&parameters, pipeline->id);
+    add_int(&parameters, to_run);
     catalog_execute(
         "UPDATE sluice.run_log SET undone_at = pg_catalog.now() WHERE pipeline_id = $1::int AND run_id > $2 "
         "AND undone_at IS NULL",
         &parameters);
 }
 
-void rewind_load(const Pipeline *pipeline, int64 to_run) {
+// restore_partitions makes the target, and the states of its partitions, what they were.
+static void restore_partitions(const Pipeline *pipeline, int64 to_run) {
+    const OwnerScope owner = enter_owner(pipeline, true);
+    restore_rows(pipeline, to_run);
+    leave_owner(&owner);
+    restore_states(pipeline->id, to_run);
+}
+
+// take_out_partitions takes out those that were loaded for the first time.
+static void take_out_partitions(const Pipeline *pipeline, const LoadedPartition *loaded, int count, int64 to_run) {
     const LoadDefinition *load = read_load(pipeline->id);
-    int count;
-    const LoadedPartition *loaded = loaded_after(pipeline->id, to_run, &count);
-    if (count == 0) {
-        ereport(NOTICE, (errmsg("pipeline \"%s\" has loaded nothing after that run", pipeline->name)));
-        return;
-    }
     for (int i = 0; i < count; i++)
         check_partition(pipeline, load, &loaded[i], to_run);
     const OwnerScope owner = enter_owner(pipeline, true);
     Relation source = relation_open(pipeline_source(pipeline), AccessShareLock);
     const Order order = read_order(source, load->partition, "partition");
     const LoadPlan *plan = plan_load(load, load_target(load), &order);
+    Restoring restoring{};
+    restoring.pipeline = pipeline->id;
+    start_restoring(&restoring);
     for (int i = 0; i < count; i++)
         take_out(pipeline, plan, &order, &loaded[i], to_run);
+    end_restoring();
     relation_close(source, AccessShareLock);
     leave_owner(&owner);
     mark_new(pipeline, to_run);
+}
+
+void rewind_load(const Pipeline *pipeline, int64 to_run) {
+    int count;
+    const LoadedPartition *loaded = loaded_after(pipeline->id, to_run, &count);
+    if (count == 0) {
+        ereport(NOTICE, (errmsg("pipeline \"%s\" has loaded nothing after that run", pipeline->name)));
+        return;
+    }
+    if (pipeline->lineage && run_without_lineage(pipeline->id, to_run) == 0)
+        restore_partitions(pipeline, to_run);
+    else
+        take_out_partitions(pipeline, loaded, count, to_run);
+    forget_later_lineage(pipeline->id, to_run);
+    mark_undone(pipeline, to_run);
 }
 
 } // namespace sluice

@@ -22,10 +22,14 @@
 
 #include "catalog.hpp"
 #include "cursor.hpp"
+#include "lineage.hpp"
+#include "lineage_scope.hpp"
+#include "lineage_tables.hpp"
 #include "outcome.hpp"
 #include "pipeline.hpp"
 #include "rebuild.hpp"
 #include "reject.hpp"
+#include "restore.hpp"
 #include "rights.hpp"
 #include "run.hpp"
 #include "work.hpp"
@@ -51,6 +55,7 @@ struct Run : Job {
     int64 taken;    // rows of the source, by this batch
     int64 expected; // source rows that the run is about to load, for its progress
     TimestampTz shown_at;
+    LineageScope lineage;
 };
 
 // ---- planning
@@ -72,6 +77,8 @@ static void make_plan(Run *run) {
         run->cursor->check(source);
         const SourceColumns columns = plan_work(run, run->work, source);
         run->cursor->prepare(source, &columns);
+        if (run->pipeline->lineage)
+            keep_lineage(run->pipeline, run->work->targets());
         relation_close(source, NoLock);
     });
     run->planned_well = true;
@@ -194,6 +201,30 @@ static bool will_wait(const Run *run) {
            !reached_max_batches(run, run->counts.batches);
 }
 
+// prune_lineage forgets what the runs before the oldest that is kept did: of each row they wrote the last entry stays, if
+// nobody wrote it since. `pruned` are runs whose history was deleted just now.
+static void prune_lineage(int32 pipeline, const Numbers *pruned) {
+    Parameters parameters{};
+    add_int(&parameters, pipeline);
+    add_numbers(&parameters, pruned->values, pruned->count);
+    catalog_execute(
+        "WITH kept AS MATERIALIZED (SELECT coalesce((SELECT e.entry FROM sluice.lineage e WHERE e.pipeline_id = "
+        "$1::int AND "
+        "e.run_id >= (SELECT min(r.run_id) FROM sluice.run_log r WHERE r.pipeline_id = $1::int) ORDER BY e.run_id, "
+        "e.entry "
+        "LIMIT 1), 9223372036854775807) AS entry), "
+        "old AS MATERIALIZED (SELECT DISTINCT e.target, e.row_key FROM sluice.lineage e WHERE e.pipeline_id = $1::int "
+        "AND "
+        "(e.run_id = ANY ($2) OR (e.run_id IS NULL AND e.entry < (SELECT entry FROM kept)))) "
+        "DELETE FROM sluice.lineage l USING old o WHERE hashtextextended(l.row_key, l.pipeline_id) = "
+        "hashtextextended(o.row_key, $1::int) AND l.pipeline_id = $1::int AND l.target = o.target AND l.row_key = "
+        "o.row_key "
+        "AND l.entry < (SELECT entry FROM kept) AND EXISTS (SELECT FROM sluice.lineage n WHERE "
+        "hashtextextended(n.row_key, n.pipeline_id) = hashtextextended(l.row_key, l.pipeline_id) AND n.pipeline_id = "
+        "l.pipeline_id AND n.target = l.target AND n.row_key = l.row_key AND n.entry > l.entry)",
+        &parameters);
+}
+
 // prune_history deletes what is older than the setting says, a few rows a run: never the newest row, nor the last success.
 static void prune_history(const Run *run) {
     if (keep_runs < 0)
@@ -207,11 +238,16 @@ static void prune_history(const Run *run) {
                     "AND r.started_at < pg_catalog.now() - pg_catalog.make_interval(mins => $2::int) "
                     "AND r.run_id < (SELECT max(n.run_id) FROM sluice.run_log n WHERE n.pipeline_id = $1::int) "
                     "AND r.run_id <> coalesce((SELECT s.run_id FROM sluice.run_log s WHERE s.pipeline_id = $1::int "
-                    "AND s.status = 'succeeded' ORDER BY s.run_id DESC LIMIT 1), 0) "
-                    "RETURNING CASE WHEN r.undone_at IS NULL THEN r.inserted - r.deleted - r.kept ELSE 0 END AS rows) "
-                    "UPDATE sluice.pipeline p SET pruned_rows = p.pruned_rows + x.rows "
-                    "FROM (SELECT sum(rows) AS rows FROM pruned) x WHERE p.pipeline_id = $1::int AND x.rows <> 0",
+                    "AND s.status = 'succeeded' ORDER BY s.run_id DESC LIMIT 1), 0) RETURNING r.run_id, "
+                    "CASE WHEN r.undone_at IS NULL THEN r.inserted - r.deleted - r.kept ELSE 0 END AS rows), "
+                    "counted AS (UPDATE sluice.pipeline p SET pruned_rows = p.pruned_rows + x.rows "
+                    "FROM (SELECT sum(rows) AS rows FROM pruned) x WHERE p.pipeline_id = $1::int AND x.rows <> 0) "
+                    "SELECT coalesce(array_agg(p.run_id), '{}') FROM pruned p",
                     &parameters);
+    const Numbers pruned = result_numbers(0, 1);
+    free_result();
+    if (run->pipeline->lineage && pruned.count > 0)
+        prune_lineage(run->pipeline->id, &pruned);
 }
 
 #define ROWS_TOTAL                                                                                                     \
@@ -242,6 +278,7 @@ static void record_run(Run *run, const char *status, const char *error) {
     add_int(&parameters, run->counts.rejected);
     add_int(&parameters, run->counts.retried);
     add_int(&parameters, run->counts.kept);
+    add_value(&parameters, BOOLOID, BoolGetDatum(run->pipeline->lineage));
     if (!run->recorded) {
         catalog_execute("UPDATE sluice.run_log SET status = 'failed', finished_at = pg_catalog.now(), "
                         "error = 'the session ended before the run did; what its batches committed is kept' "
@@ -250,9 +287,9 @@ static void record_run(Run *run, const char *status, const char *error) {
         catalog_execute(
             "INSERT INTO sluice.run_log (run_id, pipeline_id, status, started_at, finished_at, batches, "
             "source_rows, inserted, nulled, error, duplicates, too_late, \"position\", updated, deleted, "
-            "rejected, retried, kept, rows_total) VALUES ($1, $2::int, $3, $4, $5, $6, $7, $8, $9, $10, $11, "
+            "rejected, retried, kept, lineage, rows_total) VALUES ($1, $2::int, $3, $4, $5, $6, $7, $8, $9, $10, $11, "
             "$12, $13::jsonb, $14, "
-            "$15, $16, $17, $18, " ROWS_TOTAL ")",
+            "$15, $16, $17, $18, $19, " ROWS_TOTAL ")",
             &parameters);
         prune_history(run);
         return;
@@ -262,8 +299,8 @@ static void record_run(Run *run, const char *status, const char *error) {
                      "UPDATE sluice.run_log SET status = $3, started_at = $4, finished_at = $5, batches = $6, "
                      "source_rows = $7, inserted = $8, "
                      "nulled = $9, error = $10, duplicates = $11, too_late = $12, \"position\" = $13::jsonb, "
-                     "updated = $14, deleted = $15, rejected = $16, retried = $17, kept = $18, rows_total = " ROWS_TOTAL
-                     " "
+                     "updated = $14, deleted = $15, rejected = $16, retried = $17, kept = $18, lineage = $19, "
+                     "rows_total = " ROWS_TOTAL " "
                      "WHERE run_id = $1 AND pipeline_id = $2::int",
                      &parameters);
 }
@@ -316,6 +353,7 @@ static BatchEnd read_batch(Run *run, RunCounts *counts) {
 // work_batch does one batch: everything between its begin and its commit.
 static BatchEnd work_batch(Run *run) {
     PushActiveSnapshot(GetTransactionSnapshot());
+    flush_lineage(); // what the transaction did before
     const OwnerScope owner = enter_owner(run->pipeline, run->atomic);
     const bool first = !run->planned_well, steps = run->read_all;
     run->taken = 0;
@@ -323,6 +361,7 @@ static BatchEnd work_batch(Run *run) {
     RunCounts counts = run->counts;
     BatchEnd end = steps ? run->work->step(&counts) : read_batch(run, &counts);
     leave_owner(&owner);
+    flush_lineage();
     if (first)
         refresh_source(run->pipeline, run->source);
     if (!steps) {
@@ -343,6 +382,7 @@ static BatchEnd work_batch(Run *run) {
 }
 
 static void start_batch(Run *run) {
+    start_lineage_batch();
     MemoryContextReset(run->batch);
     MemoryContextReset(run->row);
     MemoryContextSwitchTo(run->batch);
@@ -455,7 +495,12 @@ static void show_progress(Run *run, bool last) {
 // rebuild_batch is one batch made of all: what was loaded goes, and all batches of a new pipeline follow.
 static BatchEnd rebuild_batch(Run *run) {
     PushActiveSnapshot(GetTransactionSnapshot());
+    forget_lineage(run->pipeline->id);
+    Restoring emptying{};
+    emptying.pipeline = run->pipeline->id;
+    start_restoring(&emptying); // what goes is not noted: nothing is there to go back to
     as_defined(run->pipeline, [run] { begin_rebuild(run->pipeline, run->options.discard); });
+    end_restoring();
     PopActiveSnapshot();
     MemoryContextSwitchTo(run->memory);
     start_over(run);
@@ -614,17 +659,24 @@ static void release_lock(const Run *run) {
 
 static void run_locked(Run *run) {
     in_flight[in_flight_count++] = run->pipeline->id;
+    run->lineage.pipeline = run->pipeline->id;
+    run->lineage.notes = run->pipeline->lineage;
+    run->lineage.run_id = &run->run_id;
+    run->lineage.batches = &run->counts.batches;
+    enter_lineage(&run->lineage);
     PG_TRY();
     { run_batches(run); }
     PG_CATCH();
     {
         in_flight_count--;
+        leave_lineage(&run->lineage);
         run->cursor->end();
         release_lock(run);
         PG_RE_THROW();
     }
     PG_END_TRY();
     in_flight_count--;
+    leave_lineage(&run->lineage);
     run->cursor->end();
     release_lock(run);
 }

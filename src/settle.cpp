@@ -5,6 +5,8 @@
 // same pages of index and table.
 #include "keyed.hpp"
 
+#include "lineage_scope.hpp"
+
 #include "names.hpp"
 
 namespace sluice {
@@ -92,6 +94,8 @@ static void update_row(Writer *writer, Target *target, KeyedRow *row) {
     List *recheck = NIL;
     if (entries != IndexEntries::None && leaf->ri_NumIndices > 0)
         recheck = exec_insert_index_tuples(leaf, slot, writer->estate, true, entries);
+    if (unlikely(writer->places))
+        place_row(slot->tts_tableOid, &slot->tts_tid, row->document);
     if (target->update_capture || (leaf->ri_TrigDesc && leaf->ri_TrigDesc->trig_update_after_row))
         fire_after_row_update(writer->estate, leaf, &row->tid, slot, recheck, target->update_capture);
     list_free(recheck);

@@ -3,6 +3,7 @@
 #include "shred.hpp"
 
 #include "attempt.hpp"
+#include "lineage_scope.hpp"
 #include "names.hpp"
 
 namespace sluice {
@@ -424,6 +425,15 @@ void begin_shredding(Shredder *shredder) {
     error_context_stack = &shredder->context;
 }
 
+// note_source_row tells lineage which row the document comes from.
+static void note_source_row(const Shredder *shredder) {
+    StringInfoData place;
+    initStringInfo(&place);
+    describe_source_row(shredder, &place);
+    note_document(writer_document(shredder->writer), place.data);
+    pfree(place.data);
+}
+
 void begin_document(Shredder *shredder, const SourceRow *row) {
     writer_begin_document(shredder->writer);
     shredder->row = row;
@@ -431,6 +441,8 @@ void begin_document(Shredder *shredder, const SourceRow *row) {
     shredder->unknown = NULL;
     shredder->table = -1;
     shredder->column = NULL;
+    if (notes_source_rows())
+        note_source_row(shredder);
 }
 
 // append_each writes the path from the document to the items of a table.

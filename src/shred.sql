@@ -17,7 +17,8 @@ CREATE FUNCTION sluice.create_shred(
     max_rejects bigint DEFAULT NULL,
     max_failures int DEFAULT NULL,
     after      text[] DEFAULT NULL,
-    checks     text[] DEFAULT NULL
+    checks     text[] DEFAULT NULL,
+    lineage    boolean DEFAULT NULL
 ) RETURNS void
 LANGUAGE C AS 'MODULE_PATHNAME', 'sluice_create_shred';
-COMMENT ON FUNCTION sluice.create_shred(text, regclass, name, json, name, text, text, text, text, text, interval, int, text, bigint, int, text[], text[]) IS 'create a pipeline that shreds JSON documents into relational tables';
+COMMENT ON FUNCTION sluice.create_shred(text, regclass, name, json, name, text, text, text, text, text, interval, int, text, bigint, int, text[], text[], boolean) IS 'create a pipeline that shreds JSON documents into relational tables';

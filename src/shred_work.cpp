@@ -3,6 +3,7 @@
 
 #include "chunk.hpp"
 #include "document.hpp"
+#include "lineage_tables.hpp"
 #include "mapping.hpp"
 #include "reject.hpp"
 #include "shred.hpp"
@@ -17,6 +18,7 @@ public:
     explicit ShredWork(Job *job) : job_(job), rows_at_once_(most_rows_at_once) {}
 
     SourceColumns plan(Relation source) override;
+    List *targets() override;
     void lock() override;
     int64 batch_size() override { return has_keys() ? automatic_keyed_batch_size : automatic_batch_size; }
     void begin(RunCounts *counts) override;
@@ -83,6 +85,13 @@ SourceColumns ShredWork::plan(Relation source) {
     return document_columns(source, job_->pipeline->document, plan->source_columns, plan->source_column_count);
 }
 
+List *ShredWork::targets() {
+    List *tables = NIL;
+    for (int i = 0; i < plan_->table_count; i++)
+        tables = lappend_oid(tables, plan_->tables[i].relation);
+    return tables;
+}
+
 // lock takes the locks children before parents: the order of ALTER TABLE ... ADD FOREIGN KEY, with which another order would
 // deadlock.
 void ShredWork::lock() {
@@ -111,6 +120,8 @@ void ShredWork::grow() {
     Relation source = relation_open(job_->source, AccessShareLock);
     plan_ = plan_targets(source);
     relation_close(source, NoLock);
+    if (job_->pipeline->lineage)
+        keep_lineage(job_->pipeline, targets());
     cache_ = make_writer_cache(job_->planned);
     MemoryContextSwitchTo(job_->batch);
     List *refused = chunks_.growth->widenings;

@@ -40,6 +40,8 @@ public:
 
     // plan ties the definition to its relations as they are now, in CurrentMemoryContext, and tells what it wants to read.
     virtual SourceColumns plan(Relation source) = 0;
+    // targets lists the tables (oids) that it writes, after plan.
+    virtual List *targets() = 0;
     // lock takes the locks that writing takes.
     virtual void lock() = 0;
     // batch_size is how many source rows a batch has, unless somebody said otherwise; 0: until it is full.

@@ -2,6 +2,7 @@
 // order; where the server's COPY and INSERT differ (domains without default), INSERT is followed.
 #include "writer_state.hpp"
 
+#include "lineage_scope.hpp"
 #include "names.hpp"
 
 namespace sluice {
@@ -291,6 +292,7 @@ Writer *writer_begin(const WriterTarget *wanted, int count, const WriterOptions 
     writer->in_order = options->in_order;
     writer->once = options->once;
     writer->flushing_document = -1;
+    writer->places = notes_source_rows();
     writer->resources = CurrentResourceOwner;
     writer->targets = static_cast<Target *>(palloc0(sizeof(Target) * count));
     writer->estate = CreateExecutorState();
@@ -511,7 +513,7 @@ static void insert_one(Writer *writer, Target *target, ResultRelInfo *leaf, Tupl
     } else {
         table_tuple_insert(leaf->ri_RelationDesc, slot, writer->command, 0, target->bulk);
     }
-    after_row_insert(writer, target, leaf, slot);
+    after_row_insert(writer, target, leaf, slot, writer->document);
     counts_of(writer, target)->inserted++;
 }
 

@@ -162,6 +162,7 @@ struct Writer {
     Oid flushing;
     int64 flushing_document; // of the row being written; -1: not known
     int64 document;          // counts
+    bool places;             // it is kept which document each row came from
     bool wrote;              // something was written since the mark, or may have been
     bool runs_user_code;     // putting a row may
     MemoryContext keyed_memory;
@@ -182,7 +183,8 @@ void flush_all(Writer *writer); // every row put so far becomes visible
 bool is_half_full(const Writer *writer);
 void forget_buffered(Writer *writer); // the rows of the document in progress
 void close_buffer(Writer *writer, LeafBuffer *buffer);
-void after_row_insert(Writer *writer, Target *target, ResultRelInfo *leaf, TupleTableSlot *slot);
+// after_row_insert also tells lineage where the row of a document lies.
+void after_row_insert(Writer *writer, Target *target, ResultRelInfo *leaf, TupleTableSlot *slot, int64 document);
 
 // ---- writer.cpp
 
