@@ -47,6 +47,7 @@ CREATE FUNCTION argument(function text, name text, type oid, pipeline text) RETU
         WHEN name = 'mapping' AND function = 'create_facts' THEN quote_literal('{"grain": {"day": "day"}, "measures": {"amount": "amount"}}')
         WHEN name = 'mapping' THEN quote_literal('{"house.shredded": {"columns": {"id": "#source.id"}}}')
         WHEN name = 'document' THEN quote_literal('doc')
+        WHEN name = 'key' AND type = 'jsonb'::regtype THEN quote_literal('{"amount": 1}')
         WHEN name = 'key' THEN quote_literal('{amount}')
         WHEN name IN ('customer', 'amount') THEN quote_literal('amount')
         WHEN name IN ('partition', 'target_partition', 'at') THEN quote_literal('day')
