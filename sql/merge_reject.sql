@@ -146,7 +146,8 @@ INSERT INTO texts VALUES ('2024-01-01', '{"id": 10, "name": "a", "name": "last w
     ('2024-01-06', '{"id": 11, "changed": "2030-01-01"}'), ('2024-01-07', ''), ('2024-01-08', NULL), (NULL, '{"id": 11, "age": 7}'), ('2024-01-01', '{"id": 10, "name": "a", "name": "last wins"}');
 CALL sluice.run('texts');
 SELECT * FROM clients WHERE id >= 10 ORDER BY id;
-SELECT document::json->>'doc' AS doc, sqlstate, message, detail FROM sluice.rejects WHERE pipeline = 'texts' ORDER BY document::json->>'received_at';
+-- what the reader of JSON says is its own business: where is ours
+SELECT document::json->>'doc' AS doc, sqlstate, message, regexp_replace(detail::text, '(column \d+): [^"]*', '\1') AS detail FROM sluice.rejects WHERE pipeline = 'texts' ORDER BY document::json->>'received_at';
 SELECT source_rows, duplicates, rejected FROM sluice.runs WHERE pipeline = 'texts';
 CREATE TABLE jsons (seq bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, doc json);
 SELECT sluice.create_merge('jsons', 'jsons', 'clients', '{id}', '(doc->>''v'')::int', document => 'doc', columns => '{name,age}');

@@ -118,7 +118,7 @@ CREATE TABLE reject AS SELECT * FROM sluice.rejects;
 SELECT string_agg(element, ' ') FROM saved, elements(page);
 SELECT page ~ 'default-src ''none''' AS policy, substring(page, '<style>(.*)</style>') ~ 'url|import' AS fetches FROM saved;
 -- what was escaped is shown as it is
-SELECT pipeline, pipeline IN (SELECT line[1] FROM lines(page, 'pipelines') line) AS shown FROM stand, saved;
+SELECT pipeline, pipeline IN (SELECT line[1] FROM lines(page, 'pipelines') line) AS shown FROM stand, saved ORDER BY pipeline COLLATE "C";
 
 -- ---- The numbers are those of the views
 

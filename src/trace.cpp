@@ -221,6 +221,7 @@ extern "C" {
 PG_FUNCTION_INFO_V1(sluice_trace);
 Datum sluice_trace(PG_FUNCTION_ARGS) {
     static const char *const names[] = {"target", "key"};
+    require_same_version();
     for (int i = 0; i < 2; i++)
         if (PG_ARGISNULL(i))
             argument_error(names[i], "must not be null", NULL);
