@@ -55,7 +55,9 @@ private:
     bool try_read(const Datum *inputs, const bool *nulls, ErrorData **error);
     void fold();
     void fold_fact();
+    void replaced_by(Datum *values) const;
     void touch();
+    bool is_row_touched() const;
     void keep(const SourceRow *row, const Refusal *refusal);
     void refuse(const SourceRow *row, const ErrorData *error);
     bool leaves_out() const;
@@ -70,6 +72,7 @@ private:
     Job *job_;
     bool alone_, planned_alone_; // rows are taken one by one, their expressions evaluated for each
     bool has_row_, writing_;     // in hand, so that what fails is its fault; the rows are read
+    bool rebuilding_, searches_; // the source is read again; all of it, since for some row replace_by fails
     // the plan
     RowExpressions *expressions_; // where they are evaluated so
     Datum *evaluated_;
@@ -209,13 +212,24 @@ void FactsWork::fold_fact() {
     (void)tally_row(facts_, row_->facts.values, row_->facts.nulls);
 }
 
+// replaced_by takes from what was read of a row by which values its facts are rebuilt.
+void FactsWork::replaced_by(Datum *values) const {
+    for (int i = 0; i < plan_->replace_count; i++)
+        values[i] = row_->facts.values[plan_->replace_by[i]];
+}
+
 // touch notes which facts are to be rebuilt: also for a row that counts nothing now, it may have counted before.
 void FactsWork::touch() {
     Datum values[INDEX_MAX_KEYS];
-    bool nulls[INDEX_MAX_KEYS] = {};
-    for (int i = 0; i < plan_->replace_count; i++)
-        values[i] = row_->facts.values[plan_->replace_by[i]];
+    const bool nulls[INDEX_MAX_KEYS] = {};
+    replaced_by(values);
     (void)tally_row(touched_, values, nulls);
+}
+
+bool FactsWork::is_row_touched() const {
+    Datum values[INDEX_MAX_KEYS];
+    replaced_by(values);
+    return tally_has(touched_, values);
 }
 
 // fold adds what was read of a row to its groups.
@@ -310,7 +324,7 @@ void FactsWork::reject(const SourceRow *row, const Refusal *refusal) {
 
 // ---- rebuilding
 
-// rebuild_query reads the source's rows of all touched values.
+// rebuild_query reads the source's rows of all touched values; or all, where the values cannot be had of each.
 const char *FactsWork::rebuild_query() const {
     StringInfoData query, condition;
     initStringInfo(&query);
@@ -325,7 +339,9 @@ const char *FactsWork::rebuild_query() const {
         const FactColumn *column = &plan_->columns[plan_->replace_by[i]];
         appendStringInfo(&condition, "%s%s = t.r%d", i ? " AND " : "", plan_->inputs[column->input], i + 1);
     }
-    appendStringInfo(&query, " FROM %s s JOIN sluice_touched t ON %s", relation_name(job_->source), condition.data);
+    appendStringInfo(&query, " FROM %s s", relation_name(job_->source));
+    if (!searches_)
+        appendStringInfo(&query, " JOIN sluice_touched t ON %s", condition.data);
     return query.data;
 }
 
@@ -348,11 +364,13 @@ void FactsWork::see_row(void *argument, HeapTuple tuple, TupleDesc type) {
     ErrorData *error = NULL;
     work->row_->at = NULL;
     work->has_row_ = true;
-    const bool left_out = work->leaves_out();
+    bool left_out = !work->searches_ && work->leaves_out();
     if (!left_out && (!work->alone_ || !rejects_rows(work->job_)))
         work->read(work->inputs_, work->input_nulls_);
     else if (!left_out)
         (void)work->try_read(work->inputs_, work->input_nulls_, &error);
+    if (!error && work->searches_)
+        left_out = !work->is_row_touched() || work->leaves_out();
     if (!error && !left_out) {
         work->fold();
         if (!work->row_->ignored)
@@ -374,7 +392,9 @@ void FactsWork::rebuild() {
     touch_replaced(retentions_, plan_, stage, is_touched(plan_, "s"));
     if (job_->checks)
         job_->checks->reading = true;
+    rebuilding_ = true;
     scan_on_stages(rebuild_query(), &stage, 1, see_row, this);
+    rebuilding_ = false;
     if (job_->checks)
         job_->checks->reading = false;
     end_stage(stage);
@@ -440,18 +460,22 @@ void FactsWork::finish() {
 
 bool FactsWork::again(const ErrorData *error, bool last) {
     const bool may_help = !writing_ && !alone_ && (!has_row_ || rejects_rows(job_));
-    has_row_ = writing_ = false;
+    const bool may_search = rebuilding_ && !has_row_ && alone_ && !searches_ && rejects_rows(job_);
+    has_row_ = writing_ = rebuilding_ = false;
     if (last || !plan_)
         return false;
     if (is_key_race(error, &plan_->key_index, 1))
         return true;
-    alone_ = alone_ || (may_help && is_document_error(error));
-    return planned_alone_ != alone_;
+    if (!is_document_error(error))
+        return false;
+    alone_ = alone_ || may_help;
+    searches_ = searches_ || may_search;
+    return may_help || may_search;
 }
 
 void FactsWork::committed() {
     alone_ = evaluates_at_once(job_);
-    writing_ = false;
+    writing_ = searches_ = false;
 }
 
 Work *make_facts_work(Job *job) { return new (palloc0(sizeof(FactsWork))) FactsWork(job); }

@@ -254,6 +254,8 @@ TallyGroup *tally_row(Tally *tally, const Datum *values, const bool *nulls) {
     return group;
 }
 
+bool tally_has(Tally *tally, const Datum *values) { return find_group(tally, hash_key(tally, values), values) != NULL; }
+
 void tally_known(Tally *tally, TallyGroup *group, const Datum *known, const bool *known_nulls) {
     for (int i = tally->key_count; i < tally->newest_from; i++) {
         if (known_nulls[i])

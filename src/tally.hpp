@@ -45,6 +45,9 @@ Tally *make_tally(TallyColumn *columns, int count, MemoryContext memory);
 // tally_row adds a row (values as the columns are) to its group, which it gives.
 TallyGroup *tally_row(Tally *tally, const Datum *values, const bool *nulls);
 
+// tally_has tells whether there is a group with this key.
+bool tally_has(Tally *tally, const Datum *values);
+
 // tally_known adds what is known of a group to its measures and newest values, as if it had come before. Results live in
 // CurrentMemoryContext.
 void tally_known(Tally *tally, TallyGroup *group, const Datum *known, const bool *known_nulls);
