@@ -25,7 +25,7 @@ ROOMS := bridge names naming catalog json_text value path mapping mapping_text d
 	signed tally stage calendar facts_mapping newest facts_plan dimension references facts_row facts_write facts_definition \
 	retention retention_table facts_work create_facts create_retention \
 	load_work create_load late restore rewind_load \
-	work switch_lineage targets rebuild_load rebuild create create_shred after alter argument definition grown apply preview position purge rewind trace add_arrival infer_entry outcome run run_all schedule entry module
+	work switch_lineage targets rebuild_load rebuild create create_shred after alter argument definition grown apply preview position purge rewind trace add_arrival infer_entry outcome history run run_all schedule entry module
 
 # The pieces of the install script, src/NAME.sql, in the order in which they run.
 SQL_PIECES := catalog format content pipeline arrival infer \

@@ -242,10 +242,8 @@ static Refusal refusal_by_false(const Check *check) {
 }
 
 static bool is_false_for(const Check *check, Datum row) {
-    bool is_null;
-    Datum value;
-    evaluate_row(check->expression, row, &value, &is_null);
-    return !is_null && !DatumGetBool(value);
+    const EvaluatedRow verdict = evaluate_row(check->expression, row);
+    return !verdict.nulls[0] && !DatumGetBool(verdict.values[0]);
 }
 
 // refuses_closely looks at one condition of a row.

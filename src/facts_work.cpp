@@ -75,8 +75,6 @@ private:
     bool rebuilding_, searches_; // the source is read again; all of it, since for some row replace_by fails
     // the plan
     RowExpressions *expressions_; // where they are evaluated so
-    Datum *evaluated_;
-    bool *evaluated_nulls_;
     FactsPlan *plan_;
     FactsTarget *target_;
     FactRow *row_;
@@ -134,8 +132,6 @@ SourceColumns FactsWork::plan(Relation source) {
     retentions_ = find_retention_tables(plan, pipeline->owner);
     planned_alone_ = alone_;
     expressions_ = alone_ ? prepare_row_expressions(source, plan->inputs, plan->input_count) : NULL;
-    evaluated_ = static_cast<Datum *>(palloc(sizeof(Datum) * (plan->input_count + 1)));
-    evaluated_nulls_ = static_cast<bool *>(palloc(sizeof(bool) * (plan->input_count + 1)));
     plan_ = plan;
     const char *content = pipeline->content_columns ? content_sql(NULL, pipeline->content_columns) : NULL;
     if (alone_)
@@ -244,8 +240,8 @@ void FactsWork::read(const Datum *inputs, const bool *nulls) {
         read_fact_row(plan_, inputs, nulls, row_);
         return;
     }
-    evaluate_row(expressions_, inputs[0], evaluated_, evaluated_nulls_);
-    read_fact_row(plan_, evaluated_, evaluated_nulls_, row_);
+    const EvaluatedRow evaluated = evaluate_row(expressions_, inputs[0]);
+    read_fact_row(plan_, evaluated.values, evaluated.nulls, row_);
 }
 
 // try_read reads a row in a subtransaction; it gives the error of one that does not fit.

@@ -80,8 +80,6 @@ private:
     bool has_row_, writing_, found_bad_;                     // a row is in hand: what fails is its fault
     // the plan
     RowExpressions *expressions_; // where they are evaluated so
-    Datum *evaluated_;
-    bool *evaluated_nulls_;
     MergePlan *plan_;
     MergeStates *states_;
     WriterCache *cache_;
@@ -161,8 +159,6 @@ SourceColumns MergeWork::plan(Relation source) {
     planned_alone_ = alone_;
     planned_careful_ = careful_;
     expressions_ = alone_ ? prepare_row_expressions(source, plan->expressions, plan->expression_count) : NULL;
-    evaluated_ = static_cast<Datum *>(palloc(sizeof(Datum) * plan->expression_count));
-    evaluated_nulls_ = static_cast<bool *>(palloc(sizeof(bool) * plan->expression_count));
     plan_ = plan;
     const char *content = pipeline->content_columns ? content_sql(NULL, pipeline->content_columns) : NULL;
     if (alone_)
@@ -242,12 +238,12 @@ void MergeWork::hold(const SourceRow *row, FoldKey *key, FoldKey *alone) {
 
 // fold reads a row, and lays it over what is known of its key.
 void MergeWork::fold(const SourceRow *row) {
-    SourceRow evaluated = *row;
+    SourceRow with_values = *row;
     if (expressions_) {
-        evaluate_row(expressions_, row->columns[0], evaluated_, evaluated_nulls_);
-        evaluated.columns = evaluated_;
-        evaluated.nulls = evaluated_nulls_;
-        row = &evaluated;
+        const EvaluatedRow evaluated = evaluate_row(expressions_, row->columns[0]);
+        with_values.columns = evaluated.values;
+        with_values.nulls = evaluated.nulls;
+        row = &with_values;
     }
     const Value *document = NULL;
     Value value;

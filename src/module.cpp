@@ -10,6 +10,7 @@
 #include "postgres.hpp"
 
 #include "bridge.hpp"
+#include "history.hpp"
 #include "lineage.hpp"
 #include "merge_work.hpp"
 #include "outcome.hpp"

@@ -14,6 +14,7 @@ struct RowExpressions {
     ExprContext *context;
     TupleTableSlot *row;
     TupleDesc columns;
+    EvaluatedRow result;
     int at; // the one being evaluated; -1: none
 };
 
@@ -44,6 +45,8 @@ RowExpressions *prepare_row_expressions(Relation source, const char *const *expr
     prepared->count = count;
     prepared->nodes = parse_all(source, expressions, count);
     prepared->columns = CreateTupleDescCopy(RelationGetDescr(source));
+    prepared->result.values = static_cast<Datum *>(palloc(sizeof(Datum) * (count + 1)));
+    prepared->result.nulls = static_cast<bool *>(palloc(sizeof(bool) * (count + 1)));
     prepared->at = -1;
     return prepared;
 }
@@ -70,7 +73,7 @@ static void expression_context(void *argument) {
     errcontext("expression %s", expressions->sql[expressions->at]);
 }
 
-void evaluate_row(RowExpressions *expressions, Datum row, Datum *values, bool *nulls) {
+EvaluatedRow evaluate_row(RowExpressions *expressions, Datum row) {
     if (!expressions->memory || expressions->at >= 0)
         make_states(expressions);
     HeapTupleHeader header = DatumGetHeapTupleHeader(row);
@@ -80,13 +83,16 @@ void evaluate_row(RowExpressions *expressions, Datum row, Datum *values, bool *n
     ExecStoreHeapTuple(&tuple, expressions->row, false);
     ErrorContextCallback context{error_context_stack, expression_context, expressions};
     error_context_stack = &context;
+    ResetExprContext(expressions->context);
     for (int i = 0; i < expressions->count; i++) {
         expressions->at = i;
-        values[i] = ExecEvalExpr(expressions->states[i], expressions->context, &nulls[i]);
+        expressions->result.values[i] =
+            ExecEvalExpr(expressions->states[i], expressions->context, &expressions->result.nulls[i]);
     }
     expressions->at = -1;
     error_context_stack = context.previous;
     ExecClearTuple(expressions->row);
+    return expressions->result;
 }
 
 const char *failed_expression(const RowExpressions *expressions) {

@@ -11,8 +11,15 @@ struct RowExpressions;
 // prepare_row_expressions parses them, as SQL over the source as s, which stays with the caller.
 RowExpressions *prepare_row_expressions(Relation source, const char *const *expressions, int count);
 
-// evaluate_row evaluates them for a row (a Datum of the source's row type), in CurrentMemoryContext.
-void evaluate_row(RowExpressions *expressions, Datum row, Datum *values, bool *nulls);
+// What they are for a row.
+struct EvaluatedRow {
+    Datum *values;
+    bool *nulls;
+};
+
+// evaluate_row evaluates them for a row (a Datum of the source's row type), in CurrentMemoryContext; the arrays are those of the
+// next row, too.
+EvaluatedRow evaluate_row(RowExpressions *expressions, Datum row);
 
 // failed_expression is the one of which evaluate_row raised its error last; NULL: it raised none.
 const char *failed_expression(const RowExpressions *expressions);

@@ -37,7 +37,6 @@ struct RunResult {
 };
 
 extern int wait_for_writers; // the setting sluice.wait_for_writers, in ms
-extern int keep_runs;        // the setting sluice.keep_runs, in minutes; -1: for ever
 
 RunResult run_pipeline(const char *name, const RunOptions *options, bool atomic);
 
@@ -45,9 +44,6 @@ bool is_atomic_call(FunctionCallInfo fcinfo); // inside a transaction block or a
 
 // commit_transaction commits and goes on in a new transaction.
 void commit_transaction();
-
-// record_nothing keeps one row for runs in a row that found nothing new (or were skipped, for a reason), and counts them in it.
-void record_nothing(int32 pipeline, const char *name, TimestampTz started_at, const char *status, const char *reason);
 
 bool is_in_flight(int32 pipeline); // whether this session is running it at this moment
 

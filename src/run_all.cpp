@@ -8,6 +8,7 @@
 #include "postgres.hpp"
 
 #include "after.hpp"
+#include "history.hpp"
 #include "pipeline.hpp"
 #include "run.hpp"
 
