@@ -547,3 +547,37 @@ CALL sluice.rebuild('his');
 RESET ROLE;
 DROP OWNED BY rebuild_owner CASCADE;
 DROP ROLE rebuild_owner, rebuild_other;
+
+-- ---- A target that is a partition: foreign keys refer to what it is a part of
+CREATE TABLE whole (n int PRIMARY KEY) PARTITION BY RANGE (n);
+CREATE TABLE piece PARTITION OF whole FOR VALUES FROM (0) TO (1000);
+CREATE TABLE depends (n int REFERENCES whole ON DELETE CASCADE);
+CREATE TABLE of_piece (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, doc jsonb);
+INSERT INTO of_piece (doc) SELECT jsonb_build_object('n', n) FROM generate_series(1, 3) n;
+SELECT sluice.create_shred('piece', 'of_piece', 'doc', '{"piece": {"columns": {"n": "$.n"}}}');
+CALL sluice.run('piece');
+INSERT INTO depends VALUES (2);
+CALL sluice.rebuild('piece');
+SELECT count(*) FROM depends;
+DROP TABLE depends;
+-- deferred foreign keys of others wait until all is there again
+CREATE TABLE waits (n int REFERENCES piece DEFERRABLE INITIALLY DEFERRED);
+INSERT INTO waits VALUES (1), (2);
+SELECT sluice.alter_pipeline('piece', batch_size => 1);
+CALL sluice.rebuild('piece');
+SELECT count(*) FROM piece;
+INSERT INTO of_piece (doc) VALUES ('{"n": 7}');
+DELETE FROM of_piece WHERE id = 1;
+CALL sluice.rebuild('piece', discard => true);
+SELECT n FROM piece ORDER BY 1;
+
+-- ---- Facts that replace, of a source with a row of which it is not known which facts it belongs to
+CREATE TABLE days (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, day text, amount int);
+CREATE TABLE day_facts (day date PRIMARY KEY, amount bigint);
+INSERT INTO days (day, amount) VALUES ('2024-01-01', 1), ('2024-01-01', 2), ('someday', 3);
+SELECT sluice.create_facts('days', 'days', 'day_facts', '{"grain": {"day": "sluice.parse_date(day, ''YYYY-MM-DD'')"}, "measures": {"amount": "amount"},
+                           "mode": "replace", "replace_by": ["day"]}', 'id', on_error => 'reject');
+CALL sluice.run('days');
+CALL sluice.rebuild('days');
+TABLE day_facts;
+SELECT source_row, message FROM sluice.rejects WHERE pipeline = 'days';

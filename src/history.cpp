@@ -56,6 +56,15 @@ void prune_history(const Pipeline *pipeline) {
         prune_lineage(pipeline->id, &pruned);
 }
 
+void mark_undone(int32 pipeline, int64 to_run) {
+    Parameters parameters{};
+    add_int(&parameters, pipeline);
+    add_int(&parameters, to_run);
+    catalog_execute("UPDATE sluice.run_log SET undone_at = pg_catalog.now() "
+                    "WHERE pipeline_id = $1::int AND run_id > $2 AND undone_at IS NULL",
+                    &parameters);
+}
+
 void record_nothing(int32 pipeline, const char *name, TimestampTz started_at, const char *status, const char *reason) {
     Parameters parameters{};
     add_int(&parameters, pipeline);

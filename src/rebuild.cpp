@@ -8,10 +8,13 @@
 // pipeline remembers of their times goes, so that the source has the last word.
 #include "rebuild.hpp"
 
+#include "attempt.hpp"
 #include "catalog.hpp"
+#include "chunk.hpp"
 #include "cursor.hpp"
 #include "facts.hpp"
 #include "facts_definition.hpp"
+#include "history.hpp"
 #include "load_definition.hpp"
 #include "merge.hpp"
 #include "merge_state.hpp"
@@ -72,9 +75,15 @@ static int64 count_orphans(const Pipeline *pipeline, Relation source) {
         appendStringInfo(&condition, "%s%s = f.%s", i ? " AND " : "", plan->inputs[column->input],
                          quote_identifier(column->name));
     }
-    return count_rows(psprintf("SELECT pg_catalog.count(*) FROM %s f WHERE NOT EXISTS (SELECT FROM %s s WHERE %s)",
-                               relation_name(plan->relation), relation_name(RelationGetRelid(source)), condition.data),
-                      0, NULL, NULL);
+    const char *query =
+        psprintf("SELECT pg_catalog.count(*) FROM %s f WHERE NOT EXISTS (SELECT FROM %s s WHERE %s)",
+                 relation_name(plan->relation), relation_name(RelationGetRelid(source)), condition.data);
+    int64 count = -1;
+    ErrorData *error = attempt([&] { count = count_rows(query, 0, NULL, NULL); });
+    // Of a row that is rejected it may not even be known which facts it belongs to.
+    if (error && !(pipeline->rejects && is_document_error(error)))
+        ReThrowError(error);
+    return error ? -1 : count;
 }
 
 static void check_source(const Pipeline *pipeline, Relation source, bool made_again) {
@@ -209,8 +218,7 @@ static List *other_pipelines(int32 pipeline) {
 
 // refuse_forgotten: where others write a dimension, too, and no column of it tells of which time its rows are, what was remembered
 // of that must not be forgotten.
-static void refuse_forgotten(const Pipeline *pipeline, Relation source, const Pipeline *other, List *written) {
-    const FactsPlan *plan = plan_of_facts(pipeline, source);
+static void refuse_forgotten(const Pipeline *pipeline, const FactsPlan *plan, const Pipeline *other, List *written) {
     for (int i = 0; i < plan->dimension_count; i++)
         if (plan->dimensions[i].newest && list_member_oid(written, plan->dimensions[i].relation))
             refuse(pipeline,
@@ -222,6 +230,7 @@ static void refuse_forgotten(const Pipeline *pipeline, Relation source, const Pi
 
 static void check_others(const Pipeline *pipeline, Relation source, List *all) {
     const bool replaces = is_repeatable(pipeline); // its own partitions alone
+    const FactsPlan *facts = is_kind(pipeline, "facts") ? plan_of_facts(pipeline, source) : NULL;
     ListCell *cell;
     foreach (cell, other_pipelines(pipeline->id)) {
         const Pipeline *other = static_cast<const Pipeline *>(lfirst(cell));
@@ -229,8 +238,8 @@ static void check_others(const Pipeline *pipeline, Relation source, List *all) {
         List *written = with_partitions(list_concat_copy(theirs.made, theirs.kept));
         if (!replaces)
             refuse_writer(pipeline, other, first_common(all, written));
-        if (is_kind(pipeline, "facts"))
-            refuse_forgotten(pipeline, source, other, written);
+        if (facts)
+            refuse_forgotten(pipeline, facts, other, written);
         refuse_reader(pipeline, all, other);
     }
 }
@@ -240,11 +249,13 @@ static void refuse_cascades(const Pipeline *pipeline, List *all) {
     Parameters parameters{};
     add_value(&parameters, OIDARRAYOID, oid_array(all));
     const uint64 count =
-        catalog_execute("SELECT c.conname::text, c.conrelid::bigint, c.confrelid::bigint, CASE c.confdeltype WHEN 'c' "
+        catalog_execute("SELECT coalesce(p.conname, c.conname)::text, c.conrelid::bigint, c.confrelid::bigint, CASE "
+                        "c.confdeltype WHEN 'c' "
                         "THEN 'CASCADE' WHEN 'n' "
-                        "THEN 'SET NULL' ELSE 'SET DEFAULT' END FROM pg_constraint c WHERE c.contype = 'f' AND "
+                        "THEN 'SET NULL' ELSE 'SET DEFAULT' END FROM pg_constraint c LEFT JOIN pg_constraint p ON "
+                        "p.oid = c.conparentid WHERE c.contype = 'f' AND "
                         "c.confdeltype IN ('c', 'n', 'd') "
-                        "AND c.conparentid = 0 AND c.confrelid = ANY ($1) AND c.conrelid <> ALL ($1) ORDER BY 1, 2",
+                        "AND c.confrelid = ANY ($1) AND c.conrelid <> ALL ($1) ORDER BY c.conparentid <> 0, 1, 2",
                         &parameters);
     bool is_null;
     if (count > 0)
@@ -356,8 +367,12 @@ static void empty_targets(const Pipeline *pipeline, bool discard) {
     foreach (cell, in_order(targets_of(pipeline).made))
         deleted += empty_target(pipeline, lfirst_oid(cell));
     if (!discard && deleted > written)
-        refuse_loss(pipeline, psprintf(INT64_FORMAT " rows that it has not written", deleted - written),
-                    "They came while the rebuild began.");
+        refuse_new_rows(pipeline, deleted - written);
+}
+
+void refuse_new_rows(const Pipeline *pipeline, int64 rows) {
+    refuse_loss(pipeline, psprintf(INT64_FORMAT " rows that it has not written", rows),
+                "They came while the rebuild began.");
 }
 
 static void empty_merge(const Pipeline *pipeline, Relation source) {
@@ -384,10 +399,7 @@ static void forget_runs(const Pipeline *pipeline) {
     Parameters parameters{};
     add_int(&parameters, pipeline->id);
     catalog_execute("DELETE FROM sluice.reject WHERE pipeline_id = $1::int", &parameters);
-    catalog_execute(
-        "UPDATE sluice.run_log SET undone_at = pg_catalog.now() WHERE pipeline_id = $1::int AND undone_at IS "
-        "NULL",
-        &parameters);
+    mark_undone(pipeline->id, 0);
     catalog_execute("UPDATE sluice.pipeline SET pruned_rows = 0 WHERE pipeline_id = $1::int AND pruned_rows <> 0",
                     &parameters);
 }
@@ -400,7 +412,7 @@ void begin_rebuild(const Pipeline *pipeline, bool discard) {
     const OwnerScope owner = enter_owner(pipeline, true);
     Relation source = relation_open(from, AccessShareLock);
     if (is_kind(pipeline, "load"))
-        begin_load_rebuild(pipeline, source);
+        begin_load_rebuild(pipeline, source, discard);
     else
         empty_targets(pipeline, discard);
     if (is_kind(pipeline, "merge"))

@@ -17,6 +17,9 @@ void begin_rebuild(const Pipeline *pipeline, bool discard);
 // refuse_loss says what a rebuild would lose.
 [[noreturn]] void refuse_loss(const Pipeline *pipeline, const char *what, const char *why);
 
+// refuse_new_rows does so of rows that others have put into the targets since the check.
+[[noreturn]] void refuse_new_rows(const Pipeline *pipeline, int64 rows);
+
 // written_rows is how many rows the runs left in what a rebuild makes anew.
 int64 written_rows(const Pipeline *pipeline);
 

@@ -70,15 +70,19 @@ void check_load_rows(const Pipeline *pipeline, Relation source) {
         refuse_stale(pipeline, target);
 }
 
-void begin_load_rebuild(const Pipeline *pipeline, Relation source) {
+void begin_load_rebuild(const Pipeline *pipeline, Relation source, bool discard) {
     Loaded loaded = find_loaded(pipeline, source);
     if (loaded.load->appends) {
+        const int64 written = written_rows(pipeline);
         MemoryContext memory = CurrentMemoryContext; // SPI leaves its own behind
         const char *statement =
             psprintf("DELETE FROM %s t WHERE %s", relation_name(loaded.plan->target), loaded.plan->of_partitions);
         if (SPI_execute_with_args(statement, 1, &loaded.array_type, &loaded.partitions, NULL, false, 0) < 0)
             elog(ERROR, "unexpected result of a delete");
         MemoryContextSwitchTo(memory);
+        const int64 deleted = static_cast<int64>(SPI_processed);
+        if (!discard && deleted > written)
+            refuse_new_rows(pipeline, deleted - written);
     }
     mark_unloaded(pipeline->id);
 }

@@ -9,6 +9,6 @@ namespace sluice {
 
 // See rebuild.hpp; both work with the owner's rights.
 void check_load_rows(const Pipeline *pipeline, Relation source);
-void begin_load_rebuild(const Pipeline *pipeline, Relation source);
+void begin_load_rebuild(const Pipeline *pipeline, Relation source, bool discard);
 
 } // namespace sluice

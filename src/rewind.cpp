@@ -8,6 +8,7 @@
 #include "catalog.hpp"
 #include "cursor.hpp"
 #include "facts_definition.hpp"
+#include "history.hpp"
 #include "lineage.hpp"
 #include "mapping.hpp"
 #include "names.hpp"
@@ -146,13 +147,10 @@ static void check_writes(const Pipeline *pipeline, const Undo *undo) {
                       "Without lineage only what was inserted can be undone.");
 }
 
-static void mark_undone(const Pipeline *pipeline, const Undo *undo) {
+static void forget_rejects(const Pipeline *pipeline, const Undo *undo) {
     Parameters parameters{};
     add_int(&parameters, pipeline->id);
     add_int(&parameters, undo->to_run);
-    catalog_execute("UPDATE sluice.run_log SET undone_at = pg_catalog.now() "
-                    "WHERE pipeline_id = $1::int AND run_id > $2 AND undone_at IS NULL",
-                    &parameters);
     catalog_execute("DELETE FROM sluice.reject WHERE pipeline_id = $1::int AND run_id > $2", &parameters);
 }
 
@@ -234,7 +232,8 @@ static void rewind(const Pipeline *pipeline, int64 to_run) {
     relation_close(source, AccessShareLock);
     leave_owner(&owner);
     forget_later_lineage(pipeline->id, to_run);
-    mark_undone(pipeline, &undo);
+    mark_undone(pipeline->id, to_run);
+    forget_rejects(pipeline, &undo);
 }
 
 } // namespace sluice

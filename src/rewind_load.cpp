@@ -6,6 +6,7 @@
 #include "rewind_load.hpp"
 
 #include "catalog.hpp"
+#include "history.hpp"
 #include "lineage.hpp"
 #include "load_definition.hpp"
 #include "load_plan.hpp"
@@ -86,16 +87,6 @@ static void mark_new(const Pipeline *pipeline, int64 to_run) {
                     &parameters);
 }
 
-static void mark_undone(const Pipeline *pipeline, int64 to_run) {
-    Parameters parameters{};
-    add_int(&parameters, pipeline->id);
-    add_int(&parameters, to_run);
-    catalog_execute(
-        "UPDATE sluice.run_log SET undone_at = pg_catalog.now() WHERE pipeline_id = $1::int AND run_id > $2 "
-        "AND undone_at IS NULL",
-        &parameters);
-}
-
 // restore_partitions makes the target, and the states of its partitions, what they were.
 static void restore_partitions(const Pipeline *pipeline, int64 to_run) {
     const OwnerScope owner = enter_owner(pipeline, true);
@@ -136,7 +127,7 @@ void rewind_load(const Pipeline *pipeline, int64 to_run) {
     else
         take_out_partitions(pipeline, loaded, count, to_run);
     forget_later_lineage(pipeline->id, to_run);
-    mark_undone(pipeline, to_run);
+    mark_undone(pipeline->id, to_run);
 }
 
 } // namespace sluice

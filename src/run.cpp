@@ -149,6 +149,8 @@ static int64 read_rows(Run *run, int64 limit, RunCounts *counts, bool *all) {
             run->checks->reading = true;
         if (!run->cursor->open(limit == no_limit ? run->work->room(rows) : limit - rows)) {
             *all = true;
+            if (run->checks)
+                run->checks->reading = false;
             break;
         }
         SourceRow row{};
@@ -170,6 +172,10 @@ static int64 read_rows(Run *run, int64 limit, RunCounts *counts, bool *all) {
     return rows;
 }
 
+// fires_deferred tells whether triggers that are deferred fire at the end of each batch: in the caller's transaction they stay
+// deferred; of a rebuild they wait until all is there again.
+static bool fires_deferred(const Run *run) { return !run->atomic && !run->options.rebuild; }
+
 // load_rows reads and writes about `limit` rows: a look that finds nothing costs nothing more.
 static BatchEnd load_rows(Run *run, int64 limit, RunCounts *counts) {
     bool all;
@@ -177,7 +183,7 @@ static BatchEnd load_rows(Run *run, int64 limit, RunCounts *counts) {
     if (rows > 0)
         run->work->finish();
     if (rows > 0 && run->checks && !run->work->goes_on())
-        ask_queries(run->checks, !run->atomic);
+        ask_queries(run->checks, fires_deferred(run));
     const Skipped skipped = run->cursor->skipped();
     if (skipped.duplicates + skipped.too_late > 0)
         need_run_id(run);
@@ -283,7 +289,7 @@ static BatchEnd read_batch(Run *run, RunCounts *counts) {
 static BatchEnd work_batch(Run *run) {
     PushActiveSnapshot(GetTransactionSnapshot());
     flush_lineage(); // what the transaction did before
-    const OwnerScope owner = enter_owner(run->pipeline, run->atomic);
+    const OwnerScope owner = enter_owner(run->pipeline, !fires_deferred(run));
     const bool first = !run->planned_well, steps = run->read_all;
     run->taken = 0;
     plan_run(run);
@@ -421,6 +427,14 @@ static void show_progress(Run *run, bool last) {
                               rate, left / Max(rate, 1.0))));
 }
 
+static void fire_all(const Run *run) {
+    PushActiveSnapshot(GetTransactionSnapshot());
+    const OwnerScope owner = enter_owner(run->pipeline, false);
+    leave_owner(&owner);
+    PopActiveSnapshot();
+    MemoryContextSwitchTo(run->memory);
+}
+
 // rebuild_batch is one batch made of all: what was loaded goes, and all batches of a new pipeline follow.
 static BatchEnd rebuild_batch(Run *run) {
     PushActiveSnapshot(GetTransactionSnapshot());
@@ -433,6 +447,7 @@ static BatchEnd rebuild_batch(Run *run) {
     PopActiveSnapshot();
     MemoryContextSwitchTo(run->memory);
     start_over(run);
+    run->waited = true; // what writers hold back was not there before either
     BatchEnd end;
     do {
         CHECK_FOR_INTERRUPTS();
@@ -443,7 +458,8 @@ static BatchEnd rebuild_batch(Run *run) {
         CommandCounterIncrement();
         show_progress(run, false);
     } while (!run_ends(run, end));
-    run->waited = true; // what writers hold back was not there before either
+    if (!run->atomic)
+        fire_all(run);
     return end;
 }
 
