@@ -396,6 +396,60 @@ DROP OWNED BY lineage_loader;
 INSERT INTO theirs VALUES (1, 1); -- the trigger that is left does nothing
 SELECT count(*) FROM pg_trigger WHERE tgrelid = 'theirs'::regclass;
 
+
+-- ---- Entries of an outer level survive a subtransaction in which they had to be written
+CREATE TABLE nested_source (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, doc jsonb);
+CREATE TABLE nested (id numeric PRIMARY KEY, v int);
+INSERT INTO nested_source (doc) SELECT jsonb_build_object('id', n, 'v', n) FROM generate_series(1, 3) n;
+SELECT sluice.create_shred('nested', 'nested_source', 'doc', '{"nested": {"key": "id", "columns": {"id": "$.id", "v": "$.v"}}}', lineage => true);
+CALL sluice.run('nested');
+BEGIN;
+UPDATE nested SET v = -1 WHERE id = 1;
+SAVEPOINT outer_one;
+UPDATE nested SET v = -2 WHERE id = 2;
+SAVEPOINT inner_one;
+SELECT count(*) FROM sluice.trace('nested', '{"id": 1.0}'); -- which is found as it is written there
+ROLLBACK TO inner_one;
+SELECT count(*) FROM sluice.trace('nested', '{"id": 2}');
+RELEASE outer_one;
+SAVEPOINT lost;
+UPDATE nested SET v = -3 WHERE id = 3;
+SELECT count(*) FROM sluice.trace('nested', '{"id": 3}');
+ROLLBACK TO lost;
+COMMIT;
+SELECT row_key, operation, run_id IS NULL AS by_others, before FROM sluice.lineage l JOIN sluice.pipeline p USING (pipeline_id)
+WHERE name = 'nested' ORDER BY entry;
+-- a run in a block after a change of somebody else, which is rolled back to a savepoint
+INSERT INTO nested_source (doc) VALUES ('{"id": 3, "v": 30}');
+BEGIN;
+UPDATE nested SET v = 31 WHERE id = 3;
+SAVEPOINT before_run;
+SELECT source_rows FROM sluice.run_batch('nested');
+ROLLBACK TO before_run;
+COMMIT;
+CALL sluice.run('nested');
+UPDATE nested SET v = 32 WHERE id = 3;
+SELECT operation, run_id IS NULL AS by_others, before ->> 'v' AS v FROM sluice.trace('nested', '{"id": 3}');
+SELECT min(run_id) AS first FROM sluice.runs WHERE pipeline = 'nested'
+\gset
+CALL sluice.rewind('nested', :first);
+-- what a run truncates cannot be put back
+CREATE TABLE truncated_source (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, item int, amount int);
+CREATE TABLE truncated_item (item int PRIMARY KEY);
+CREATE TABLE truncated (item int PRIMARY KEY, amount int);
+CREATE FUNCTION empty_truncated() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN TRUNCATE truncated; RETURN NULL; END $$;
+CREATE TRIGGER empty_truncated AFTER INSERT ON truncated_item FOR EACH ROW WHEN (NEW.item = 9) EXECUTE FUNCTION empty_truncated();
+SELECT sluice.create_facts('truncated', 'truncated_source', 'truncated', '{"grain": {"item": "item"}, "measures": {"amount": "amount"},
+    "dimensions": [{"table": "truncated_item", "key": {"item": "item"}}]}', 'id', lineage => true);
+INSERT INTO truncated_source (item, amount) VALUES (1, 1);
+CALL sluice.run('truncated');
+SELECT max(run_id) AS first FROM sluice.runs WHERE pipeline = 'truncated'
+\gset
+INSERT INTO truncated_source (item, amount) VALUES (9, 9);
+CALL sluice.run('truncated');
+TABLE truncated;
+CALL sluice.rewind('truncated', :first);
+
 SET client_min_messages = error;
 DROP SCHEMA lineage CASCADE;
 DROP ROLE lineage_loader;

@@ -162,6 +162,8 @@ static bool depends_on_settings(Oid type) {
     return true;
 }
 
+bool needs_plain_texts(Oid type) { return type == DATEOID || depends_on_settings(type); }
+
 static const char *date_text(DateADT date) {
     char text[MAXDATELEN + 1];
     struct pg_tm parts {};

@@ -58,6 +58,7 @@ void stored_datums(Oid type, const char *const *texts, int count, Datum *values)
 
 // enter_plain_texts sets what makes texts of all types read back as they were; AtEOXact_GUC(false, ...) ends it.
 int enter_plain_texts();
+bool needs_plain_texts(Oid type); // to be written by its own output function
 
 // catalog_execute runs a statement inside the caller's SPI connection; the result is in SPI_tuptable (free it).
 uint64 catalog_execute(const char *statement, const Parameters *parameters);

@@ -3,8 +3,9 @@
 // The triggers see every way in which a batch writes, and everybody else who writes to these tables: then the run is null.
 // They fire for each row, and entries are written by the thousand: they wait in the memory of the transaction, and are
 // written when there are many, at the end of a batch, and before the commit. A subtransaction that is rolled back takes its
-// own entries with it: each entry knows how deep the transaction was nested. So they are not always written in their order,
-// and get their numbers when they are noted: of a row, while it is locked.
+// own entries with it: each entry knows how deep the transaction was nested. Entries of an outer level that had to be written in a
+// subtransaction stay until that has ended: if it is rolled back they are written again. So they are not always written in their
+// order, and get their numbers when they are noted: of a row, while it is locked.
 //
 // Values are kept as text by the types' own output functions, under settings with which they read back as they were
 // (enter_plain_texts), columns by their names: so entries outlive dumps, other versions, and tables that grow.
@@ -67,7 +68,6 @@ uint64 row_mark(int target, const char *row_key) {
 
 // A table as a trigger of it sees it, as long as it stays as it is.
 struct NotedTable {
-    Oid trigger; // the key
     uint64 checked_at;
     bool gone; // nobody keeps lineage of it any more
     int32 pipeline;
@@ -75,13 +75,15 @@ struct NotedTable {
     TupleDesc columns;
     RowText text;
     int key_count;
-    AttrNumber key[INDEX_MAX_KEYS];
+    AttrNumber *key;
+    bool key_depends; // on settings, as text
 };
 
 struct NotedRow {
     NotedTable *table;
     int64 entry;
-    int level; // of nesting
+    int level;   // of nesting
+    int written; // at which level it was; 0: not yet
     const char *operation;
     int64 run_id, batch; // 0: none
     const char *place;
@@ -95,8 +97,12 @@ struct Waiting {
     HTAB *tables; // by trigger: a pointer to the latest
     NotedRow *rows;
     int count, room;
-    Size bytes;
+    int fresh; // noted since some were written last
+    Size fresh_bytes;
 };
+
+constexpr int most_rows = 4096;
+constexpr Size most_bytes = 8 * 1024 * 1024;
 
 static Waiting *waiting = NULL; // of this transaction
 static uint64 relation_changes = 1;
@@ -110,14 +116,15 @@ struct KnownTable {
 
 static void begin_waiting() {
     MemoryContext memory = AllocSetContextCreate(TopTransactionContext, "sluice lineage", ALLOCSET_DEFAULT_SIZES);
-    waiting = static_cast<Waiting *>(MemoryContextAllocZero(memory, sizeof(Waiting)));
-    waiting->memory = memory;
-    waiting->numbers = get_relname_relid("lineage_entry_seq", get_namespace_oid("sluice", false));
+    Waiting *begun = static_cast<Waiting *>(MemoryContextAllocZero(memory, sizeof(Waiting)));
+    begun->memory = memory;
+    begun->numbers = get_relname_relid("lineage_entry_seq", get_namespace_oid("sluice", false));
     HASHCTL control{};
     control.keysize = sizeof(Oid);
     control.entrysize = sizeof(KnownTable);
     control.hcxt = memory;
-    waiting->tables = hash_create("sluice lineage", 16, &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+    begun->tables = hash_create("sluice lineage", 16, &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+    waiting = begun;
 }
 
 // ---- writing them
@@ -170,7 +177,7 @@ static void fill_entry(WriterRow *entry, const NotedRow *row) {
     set_text(entry, before_column, row->keeps_rest ? text_of(row, true) : NULL);
 }
 
-// insert_entries writes them like rows of a target, as the superuser. CurrentMemoryContext is for all of it.
+// insert_entries writes those that are not written like rows of a target, as the superuser. CurrentMemoryContext is for all of it.
 static void insert_entries(const NotedRow *rows, int count) {
     WriterTarget target{};
     target.relation = get_relname_relid("lineage", get_namespace_oid("sluice", false));
@@ -185,6 +192,8 @@ static void insert_entries(const NotedRow *rows, int count) {
     const WriterOptions options{};
     Writer *writer = writer_begin(&target, 1, &options, make_writer_cache(all));
     for (int i = 0; i < count; i++) {
+        if (rows[i].written)
+            continue;
         WriterRow entry = writer_row(writer, 0);
         MemoryContextSwitchTo(each);
         fill_entry(&entry, &rows[i]);
@@ -204,29 +213,50 @@ static void free_row(const NotedRow *row) {
         pfree(const_cast<char *>(row->place));
 }
 
-// write_from writes the rows from number `first` on, and forgets them.
+// settle_from goes through the rows from number `first` on, which are written: those of this level are done.
+static void settle_from(int first, int level) {
+    int kept = first;
+    for (int i = first; i < waiting->count; i++) {
+        NotedRow *row = &waiting->rows[i];
+        if (row->level >= level) {
+            free_row(row);
+            continue;
+        }
+        row->written = row->written ? row->written : level;
+        waiting->rows[kept++] = *row;
+    }
+    waiting->count = kept;
+    waiting->fresh = 0;
+    waiting->fresh_bytes = 0;
+}
+
+static bool has_unwritten(int first) {
+    for (int i = first; i < waiting->count; i++)
+        if (!waiting->rows[i].written)
+            return true;
+    return false;
+}
+
+// write_from writes the rows from number `first` on.
 static void write_from(int first) {
-    const int end = waiting->count;
-    if (first == end)
+    if (!has_unwritten(first))
         return;
     MemoryContext work = AllocSetContextCreate(CurrentMemoryContext, "sluice lineage entries", ALLOCSET_DEFAULT_SIZES);
     MemoryContext before = MemoryContextSwitchTo(work);
-    insert_entries(waiting->rows + first, end - first);
+    insert_entries(waiting->rows + first, waiting->count - first);
     MemoryContextSwitchTo(before);
     MemoryContextDelete(work);
-    for (int i = first; i < end; i++)
-        free_row(&waiting->rows[i]);
-    waiting->count = first;
-    waiting->bytes = 0;
+    settle_from(first, GetCurrentTransactionNestLevel());
 }
 
 void flush_lineage() {
-    if (waiting && waiting->count > 0)
+    if (waiting)
         write_from(0);
 }
 
-// flush_level writes what this subtransaction noted; what is older may outlive it, and waits.
-static void flush_level() {
+void flush_own_lineage() {
+    if (!waiting)
+        return;
     const int level = GetCurrentTransactionNestLevel();
     int first = waiting->count;
     while (first > 0 && waiting->rows[first - 1].level >= level)
@@ -236,20 +266,51 @@ static void flush_level() {
 
 // ---- the end of (sub)transactions
 
+// flush_before_commit writes much that a subtransaction noted while it is still one: the outer level is not to carry it.
+static void flush_before_commit() {
+    if (waiting->fresh < most_rows / 2 && waiting->fresh_bytes < most_bytes / 2)
+        return;
+    PushActiveSnapshot(GetTransactionSnapshot());
+    flush_own_lineage();
+    PopActiveSnapshot();
+}
+
+// hand_up gives what a subtransaction noted and wrote to the level above.
+static void hand_up(int level) {
+    int kept = 0;
+    for (int i = 0; i < waiting->count; i++) {
+        NotedRow *row = &waiting->rows[i];
+        row->level = Min(row->level, level - 1);
+        row->written = Min(row->written, level - 1);
+        if (row->written && row->written <= row->level)
+            free_row(row);
+        else
+            waiting->rows[kept++] = *row;
+    }
+    waiting->count = kept;
+}
+
+// take_back forgets what a subtransaction noted; what it wrote of others is to be written again.
+static void take_back(int level) {
+    while (waiting->count > 0 && waiting->rows[waiting->count - 1].level >= level)
+        free_row(&waiting->rows[--waiting->count]);
+    for (int i = 0; i < waiting->count; i++)
+        if (waiting->rows[i].written >= level)
+            waiting->rows[i].written = 0;
+}
+
 static void end_subtransaction(SubXactEvent event, SubTransactionId, SubTransactionId, void *) {
     const int level = GetCurrentTransactionNestLevel();
     if (event == SUBXACT_EVENT_ABORT_SUB && restoring_level >= level)
         restoring = NULL;
-    if (!waiting || (event != SUBXACT_EVENT_COMMIT_SUB && event != SUBXACT_EVENT_ABORT_SUB))
+    if (!waiting || waiting->count == 0)
         return;
-    for (int i = waiting->count - 1; i >= 0 && waiting->rows[i].level >= level; i--) {
-        if (event == SUBXACT_EVENT_COMMIT_SUB) {
-            waiting->rows[i].level = level - 1;
-            continue;
-        }
-        free_row(&waiting->rows[i]);
-        waiting->count = i;
-    }
+    if (event == SUBXACT_EVENT_PRE_COMMIT_SUB)
+        flush_before_commit();
+    else if (event == SUBXACT_EVENT_COMMIT_SUB)
+        hand_up(level);
+    else if (event == SUBXACT_EVENT_ABORT_SUB)
+        take_back(level);
 }
 
 static void end_transaction(XactEvent event, void *) {
@@ -276,12 +337,17 @@ void watch_lineage() {
 // ---- the trigger
 
 static void find_key(NotedTable *table, Relation relation) {
-    List *names = lineage_key(relation);
-    ListCell *cell;
-    table->key_count = 0;
-    foreach (cell, names)
-        table->key[table->key_count++] =
-            get_attnum(RelationGetRelid(relation), static_cast<const char *>(lfirst(cell)));
+    List *key = lineage_key(relation);
+    table->key_count = list_length(key);
+    table->key = key_numbers(relation, key);
+    for (int i = 0; i < table->key_count; i++)
+        if (needs_plain_texts(TupleDescAttr(RelationGetDescr(relation), table->key[i] - 1)->atttypid))
+            table->key_depends = true;
+}
+
+// is_gone: nobody keeps lineage of it any more, or the key was dropped.
+static bool is_gone(const NotedTable *table) {
+    return !OidIsValid(pipeline_owner(table->pipeline)) || table->key_count == 0;
 }
 
 static NotedTable *describe_table(const TriggerData *data) {
@@ -291,16 +357,21 @@ static NotedTable *describe_table(const TriggerData *data) {
                         errmsg("sluice.note_lineage is a trigger of sluice's own making")));
     MemoryContext before = MemoryContextSwitchTo(waiting->memory);
     NotedTable *table = static_cast<NotedTable *>(palloc0(sizeof(NotedTable)));
-    table->trigger = trigger->tgoid;
     table->pipeline = pg_strtoint32(trigger->tgargs[0]);
     table->target = pg_strtoint32(trigger->tgargs[1]);
     table->columns = CreateTupleDescCopyConstr(RelationGetDescr(data->tg_relation));
     table->text = make_row_text(table->columns);
-    table->gone = !OidIsValid(pipeline_owner(table->pipeline));
-    MemoryContextSwitchTo(before);
     find_key(table, data->tg_relation);
-    table->gone = table->gone || table->key_count == 0; // the key was dropped
+    table->gone = is_gone(table);
+    MemoryContextSwitchTo(before);
     return table;
+}
+
+// is_as_noted tells whether what is known of a table still holds; mostly something else has changed.
+static bool is_as_noted(const NotedTable *table, Relation relation) {
+    List *key = lineage_key(relation);
+    return equalTupleDescs(table->columns, RelationGetDescr(relation)) && table->key_count == list_length(key) &&
+           memcmp(table->key, key_numbers(relation, key), sizeof(AttrNumber) * table->key_count) == 0;
 }
 
 // noted_table finds what is known of the trigger's table; rows that wait keep the table as it was.
@@ -312,12 +383,14 @@ static NotedTable *noted_table(const TriggerData *data) {
         static_cast<KnownTable *>(hash_search(waiting->tables, &data->tg_trigger->tgoid, HASH_ENTER, &found));
     if (!found)
         known->table = NULL;
-    if (!known->table || known->table->checked_at != relation_changes) {
-        const uint64 now = relation_changes;
-        NotedTable *table = describe_table(data);
-        table->checked_at = now;
-        known->table = table;
-    }
+    if (known->table && known->table->checked_at == relation_changes)
+        return known->table;
+    const uint64 now = relation_changes;
+    if (known->table && is_as_noted(known->table, data->tg_relation))
+        known->table->gone = is_gone(known->table);
+    else
+        known->table = describe_table(data);
+    known->table->checked_at = now;
     return known->table;
 }
 
@@ -366,8 +439,6 @@ static HeapTuple key_row(const NotedTable *table, HeapTuple whole) {
 // note keeps an entry of a row; `before`: the row is what it was before.
 static void note(NotedTable *table, const LineageScope *scope, const char *operation, HeapTuple whole, bool before,
                  const char *place) {
-    constexpr Size most_bytes = 8 * 1024 * 1024;
-    constexpr int most_rows = 4096;
     NotedRow *row = add_row(table, scope, operation);
     if (place)
         row->place = MemoryContextStrdup(waiting->memory, place);
@@ -379,9 +450,10 @@ static void note(NotedTable *table, const LineageScope *scope, const char *opera
     } else {
         row->row = key_row(table, whole);
     }
-    waiting->bytes += row->row->t_len;
-    if (waiting->bytes > most_bytes || waiting->count % most_rows == 0)
-        flush_level();
+    waiting->fresh++;
+    waiting->fresh_bytes += row->row->t_len;
+    if (waiting->fresh >= most_rows || waiting->fresh_bytes > most_bytes)
+        flush_own_lineage();
 }
 
 static bool is_key_changed(const NotedTable *table, HeapTuple before, HeapTuple after) {
@@ -400,19 +472,18 @@ static bool is_key_changed(const NotedTable *table, HeapTuple before, HeapTuple 
 static void expect_row(const NotedTable *table, HeapTuple whole) {
     if (!restoring->expected || restoring->row_key)
         return;
-    MemoryContext before = MemoryContextSwitchTo(waiting->memory);
     NotedRow row{};
     row.table = const_cast<NotedTable *>(table);
     row.row = whole;
-    const int settings = enter_plain_texts();
+    const int settings = table->key_depends ? enter_plain_texts() : 0;
     const char *row_key = text_of(&row, false);
-    AtEOXact_GUC(false, settings);
+    if (table->key_depends)
+        AtEOXact_GUC(false, settings);
     const uint64 mark = row_mark(table->target, row_key);
     if (!hash_search(restoring->expected, &mark, HASH_FIND, NULL)) {
         restoring->target = table->target;
-        restoring->row_key = row_key;
+        restoring->row_key = MemoryContextStrdup(waiting->memory, row_key);
     }
-    MemoryContextSwitchTo(before);
 }
 
 void start_restoring(Restoring *state) {

@@ -8,8 +8,9 @@
 
 namespace sluice {
 
-// flush_lineage writes the entries that wait in memory.
+// flush_lineage writes the entries that wait in memory, so that they can be read; flush_own_lineage those of this subtransaction.
 void flush_lineage();
+void flush_own_lineage();
 
 // A RowText writes rows as the entries have them: objects of column names and values as text.
 struct RowText {

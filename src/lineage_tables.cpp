@@ -61,6 +61,15 @@ List *lineage_key(Relation relation) {
     return key;
 }
 
+AttrNumber *key_numbers(Relation relation, List *key) {
+    AttrNumber *numbers = static_cast<AttrNumber *>(palloc(sizeof(AttrNumber) * (list_length(key) + 1)));
+    int count = 0;
+    ListCell *cell;
+    foreach (cell, key)
+        numbers[count++] = get_attnum(RelationGetRelid(relation), static_cast<const char *>(lfirst(cell)));
+    return numbers;
+}
+
 // ---- triggers
 
 static void execute(const char *statement) {

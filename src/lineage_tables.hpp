@@ -11,6 +11,9 @@ namespace sluice {
 // index whose columns are never null; NIL: there is none. That of a partition is that of the whole.
 List *lineage_key(Relation relation);
 
+// key_numbers gives their attribute numbers.
+AttrNumber *key_numbers(Relation relation, List *key);
+
 // A LineageTarget is a table and its number among those of its pipeline.
 struct LineageTarget {
     int number;

@@ -13,6 +13,7 @@
 #include "lineage.hpp"
 #include "lineage_tables.hpp"
 #include "names.hpp"
+#include "order.hpp"
 #include "rewind.hpp"
 
 namespace sluice {
@@ -124,6 +125,22 @@ static RestoredTable *table_of(const Restore *restore, int64 number) {
 }
 
 static const char *table_name(const RestoredTable *table) { return relation_name(RelationGetRelid(table->relation)); }
+
+// check_truncates: what a run itself truncated, by a trigger perhaps, was not noted row by row.
+static void check_truncates(const Restore *restore) {
+    Parameters parameters{};
+    add_int(&parameters, restore->pipeline->id);
+    add_int(&parameters, restore->to_run);
+    if (catalog_execute("SELECT l.target::bigint, l.run_id FROM sluice.lineage l WHERE l.pipeline_id = $1::int AND "
+                        "l.run_id > $2 AND l.operation = 'truncate' ORDER BY l.entry LIMIT 1",
+                        &parameters) > 0) {
+        bool is_null;
+        const char *name = table_name(table_of(restore, result_int(0, 1, &is_null)));
+        refuse(restore, psprintf("Run " INT64_FORMAT " truncated %s.", result_int(0, 2, &is_null), name),
+               "Rewind to that run, or a later one.");
+    }
+    free_result();
+}
 
 // check_others refuses rows that somebody else wrote to since the undone runs did.
 static void check_others(const Restore *restore) {
@@ -295,8 +312,10 @@ static const char *of_key(const RestoredTable *table) {
     ListCell *cell;
     foreach (cell, table->key) {
         const char *name = static_cast<const char *>(lfirst(cell));
-        appendStringInfo(&condition, "%st.%s = r.c%d", condition.len ? " AND " : "", quote_identifier(name),
-                         get_attnum(RelationGetRelid(table->relation), name));
+        const AttrNumber number = get_attnum(RelationGetRelid(table->relation), name);
+        const Oid type = TupleDescAttr(RelationGetDescr(table->relation), number - 1)->atttypid;
+        appendStringInfo(&condition, "%st.%s %s r.c%d", condition.len ? " AND " : "", quote_identifier(name),
+                         equality_sql(type, "lineage"), number);
     }
     return condition.data;
 }
@@ -494,6 +513,7 @@ void restore_rows(const Pipeline *pipeline, int64 to_run) {
     restore.to_run = to_run;
     restore.watch.pipeline = pipeline->id;
     open_tables(&restore);
+    check_truncates(&restore);
     check_others(&restore);
     collect_rows(&restore);
     put_back(&restore);

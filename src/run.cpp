@@ -288,7 +288,6 @@ static BatchEnd read_batch(Run *run, RunCounts *counts) {
 // work_batch does one batch: everything between its begin and its commit.
 static BatchEnd work_batch(Run *run) {
     PushActiveSnapshot(GetTransactionSnapshot());
-    flush_lineage(); // what the transaction did before
     const OwnerScope owner = enter_owner(run->pipeline, !fires_deferred(run));
     const bool first = !run->planned_well, steps = run->read_all;
     run->taken = 0;
@@ -296,7 +295,7 @@ static BatchEnd work_batch(Run *run) {
     RunCounts counts = run->counts;
     BatchEnd end = steps ? run->work->step(&counts) : read_batch(run, &counts);
     leave_owner(&owner);
-    flush_lineage();
+    flush_own_lineage();
     if (first)
         refresh_source(run->pipeline, run->source);
     if (!steps) {
