@@ -149,7 +149,7 @@ SELECT pipeline, a.* FROM (VALUES
     ('all of shred', 'lookback', '"1 day"'), ('all of shred', 'lookback', NULL), ('all of shred', 'recheck', '"02:00:00"'), ('all of shred', 'recheck', NULL),
     ('all of shred', 'batch_size', NULL), ('all of shred', 'on_error', NULL), ('all of shred', 'max_rejects', NULL), ('all of shred', 'max_failures', NULL),
     ('all of shred', 'checks', NULL), ('all of shred', 'after', NULL), ('all of shred', 'unknown', NULL),
-    ('all of merge', 'max_rejects', NULL), ('facts', 'on_error', NULL),
+    ('all of merge', 'lineage', 'true'), ('all of merge', 'max_rejects', NULL), ('facts', 'on_error', NULL),
     ('all of load', 'query', '"SELECT at::date AS day, 1 AS n FROM orders WHERE at::date = $1"'), ('all of load', 'settle', NULL),
     ('all of load', 'reload_last', NULL), ('all of load', 'partition_list', NULL), ('all of load', 'back_off', NULL),
     ('all of load', 'settle', '"1 day"'), ('all of load', 'reload_last', '1'), ('all of load', 'partition_list', '"SELECT date ''2024-01-01''"'))

@@ -550,6 +550,7 @@ extern "C" {
 PG_FUNCTION_INFO_V1(sluice_apply);
 Datum sluice_apply(PG_FUNCTION_ARGS) {
     TupleDesc columns;
+    require_same_version();
     Tuplestorestate *rows = begin_result_rows(fcinfo, &columns);
     if (PG_ARGISNULL(0))
         argument_error("definitions", "must not be null", NULL);

@@ -1,6 +1,7 @@
 // See cron.hpp.
 #include "cron.hpp"
 
+#include "attempt.hpp"
 #include "catalog.hpp"
 #include "errand.hpp"
 
@@ -62,7 +63,7 @@ static ErrandEnd change_here(const JobChange *change) {
     {
         MemoryContextSwitchTo(memory);
         ErrorData *error = CopyErrorData();
-        if (ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_OPERATOR_INTERVENTION)
+        if (is_intervention(error))
             PG_RE_THROW();
         FlushErrorState();
         end = ErrandEnd{JobResult{}, error->sqlerrcode, error->message, error->detail, error->hint};
@@ -117,11 +118,14 @@ bool remove_job(const JobChange *change) {
     return end.result.removed > 0;
 }
 
-// is_remembered tells whether pg_cron of another database has the job.
-static bool is_remembered(const JobChange *change) {
+// remembered_user names the role whose job pg_cron of another database has; NULL: it has none.
+static const char *remembered_user(const JobChange *change) {
     Parameters parameters{};
     add_text(&parameters, change->job);
-    return catalog_execute("SELECT FROM sluice.cron_job WHERE jobname = $1", &parameters) > 0;
+    const bool found = catalog_execute("SELECT username FROM sluice.cron_job WHERE jobname = $1", &parameters) > 0;
+    const char *user = found ? pstrdup(result_text(0, 1)) : NULL;
+    free_result();
+    return user;
 }
 
 static void forget_elsewhere(const JobChange *change) {
@@ -142,8 +146,10 @@ void forget_job(const char *pipeline) {
     const CronPlace place = cron_place();
     if (place == CronPlace::Here && has_cron())
         (void)change_job(&change);
-    if (!is_remembered(&change))
+    const char *user = remembered_user(&change);
+    if (!user)
         return;
+    change.username = user;
     if (place == CronPlace::Elsewhere)
         forget_elsewhere(&change);
     remember(&change, 0);

@@ -20,6 +20,7 @@
 // transaction block (the position that the batch moved is not to be read by others before the commit).
 #include "postgres.hpp"
 
+#include "attempt.hpp"
 #include "catalog.hpp"
 #include "cursor.hpp"
 #include "history.hpp"
@@ -368,7 +369,7 @@ static void record_failure(Run *run, const ErrorData *error) {
 
 // hand_over gives the failure of a run to a caller who goes on without it; without such a caller, and for a cancel, it is false.
 static bool hand_over(Run *run, const ErrorData *error) {
-    if (!run->options.failure || ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_OPERATOR_INTERVENTION)
+    if (!run->options.failure || is_intervention(error))
         return false;
     MemoryContext before = MemoryContextSwitchTo(run->caller);
     *run->options.failure = RunFailure{error->sqlerrcode, clipped(pstrdup(error->message))};

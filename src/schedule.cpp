@@ -5,6 +5,7 @@
 // Without pg_cron the error says what to hand to another scheduler.
 #include "postgres.hpp"
 
+#include "catalog.hpp"
 #include "create.hpp"
 #include "cron.hpp"
 #include "pipeline.hpp"
@@ -131,6 +132,7 @@ Datum sluice_schedule(PG_FUNCTION_ARGS) {
 
 PG_FUNCTION_INFO_V1(sluice_schedule_all);
 Datum sluice_schedule_all(PG_FUNCTION_ARGS) {
+    require_same_version();
     SPI_connect();
     const int64 job = schedule(NULL, text_argument(fcinfo, 0));
     SPI_finish();
@@ -149,6 +151,7 @@ Datum sluice_unschedule(PG_FUNCTION_ARGS) {
 PG_FUNCTION_INFO_V1(sluice_unschedule_all);
 Datum sluice_unschedule_all(PG_FUNCTION_ARGS) {
     (void)fcinfo;
+    require_same_version();
     SPI_connect();
     const bool removed = unschedule(NULL);
     SPI_finish();

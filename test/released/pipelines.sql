@@ -33,7 +33,8 @@ SELECT sluice.create_shred('stamped', source => 'stamped', document => 'doc', cu
 -- merge: what is known of each column and of each place of a document, keys that were deleted, keys that wait
 CREATE TABLE part (seq bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, id int, at int, name text, price int, extra jsonb, gone boolean);
 CREATE TABLE whole (id int PRIMARY KEY, at int, name text NOT NULL, price int, extra jsonb);
-SELECT sluice.create_merge('wholes', source => 'part', target => 'whole', key => '{id}', newest_by => 'at', deep => '{extra}', delete_when => 'gone');
+SELECT sluice.create_merge('wholes', source => 'part', target => 'whole', key => '{id}', newest_by => 'at', deep => '{extra}', delete_when => 'gone',
+    max_failures => 7, after => '{clients}', checks => '{id IS NOT NULL,"SELECT count(*) >= 0 FROM whole"}', lineage => true);
 INSERT INTO part (id, at, name, gone) VALUES (99, 0, 'deleted', false), (99, 1, NULL, true);
 
 -- facts: a dimension with history, one whose newest time is kept beside, a retention
