@@ -463,7 +463,11 @@ static void check_written(const Restore *restore, const RestoredTable *table) {
     bool *nulls = static_cast<bool *>(palloc(sizeof(bool) * type->natts));
     const int settings = enter_plain_texts();
     const RowText row = make_row_text(type);
+    MemoryContext work = AllocSetContextCreate(CurrentMemoryContext, "sluice row", ALLOCSET_DEFAULT_SIZES);
+    MemoryContext memory = MemoryContextSwitchTo(work);
     for (uint64 i = 0; i < count; i++) {
+        CHECK_FOR_INTERRUPTS();
+        MemoryContextReset(work);
         heap_deform_tuple(rows->vals[i], type, values, nulls);
         char *before = TextDatumGetCString(values[0]);
         const char *now = row_text(&row, numbers, type->natts - 1, values, nulls);
@@ -473,6 +477,8 @@ static void check_written(const Restore *restore, const RestoredTable *table) {
             refuse(restore, psprintf("A row of %s would become %s, and was %s.", table_name(table), now, before),
                    "A trigger, a column that cannot be set or that was given another type does that.");
     }
+    MemoryContextSwitchTo(memory);
+    MemoryContextDelete(work);
     AtEOXact_GUC(false, settings);
     SPI_freetuptable(rows);
 }
