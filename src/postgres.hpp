@@ -20,6 +20,7 @@ extern "C" {
 #include "access/xact.h"
 #include "access/xlog.h"
 #include "catalog/dependency.h"
+#include "catalog/index.h"
 #include "catalog/namespace.h"
 #include "catalog/objectaddress.h"
 #include "catalog/partition.h"
@@ -147,6 +148,18 @@ inline List *exec_insert_index_tuples(ResultRelInfo *relation, TupleTableSlot *s
     (void)entries;
     return ExecInsertIndexTuples(relation, slot, estate, update, false, NULL, NIL);
 #endif
+}
+
+// insert_unchanged_entry makes the entry of a row that was written over another one in a unique index whose columns say the
+// same of both. No other row can have them: that was made sure of when the first one came.
+inline void insert_unchanged_entry(ResultRelInfo *relation, int index, TupleTableSlot *slot, EState *estate) {
+    Datum values[INDEX_MAX_KEYS];
+    bool nulls[INDEX_MAX_KEYS];
+    IndexInfo *info = relation->ri_IndexRelationInfo[index];
+    GetPerTupleExprContext(estate)->ecxt_scantuple = slot;
+    FormIndexDatum(info, slot, estate, values, nulls);
+    (void)index_insert(relation->ri_IndexRelationDescs[index], values, nulls, &slot->tts_tid,
+                       relation->ri_RelationDesc, UNIQUE_CHECK_NO, true, info);
 }
 
 // update_tuple writes a new version of the row at `tid`.

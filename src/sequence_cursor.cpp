@@ -212,7 +212,8 @@ public:
     void restart(Relation source, int64 rows) override;
 
 private:
-    bool is_rest(int64 rows) const;
+    int64 bound_of(int64 rows) const;
+    void end_stretch();
     bool is_started_anew() const;
     void sample_anew(Relation source);
     void note_leaves(Relation source);
@@ -227,10 +228,14 @@ private:
     SequencePosition next_;     // as this batch will store it
     SequenceSample sample_;
     bool leaves_changed_;
-    int64 left_; // of the stretch that is read: rows it may still have
+    // the stretch that is read: the next rows in their order, or those up to a number, in any order
+    int64 left_;  // rows that it may still have
+    int64 bound_; // nothing_read: in their order
+    bool ended_;  // there are no other rows
+    bool sparse_; // few numbers have rows
     Oid source_, sequence_;
     SourceReader *reader_;
-    SourceReader *rest_;    // in any order; NULL: the order matters
+    SourceReader *lying_;   // in any order; NULL: the order matters
     SourceReader *open_;    // one of them
     SourceReader *numbers_; // without the documents
 };
@@ -274,11 +279,10 @@ void SequenceCursor::prepare(Relation source, const SourceColumns *columns) {
         psprintf("SELECT s.%s::pg_catalog.int8, NULL::pg_catalog.text FROM %s s WHERE s.%s "
                  "OPERATOR(pg_catalog.>) $1 AND s.%s OPERATOR(pg_catalog.<=) $2 ORDER BY s.%s LIMIT $3",
                  order, relation_name(source_), order, order, order);
-    // All that is left may be read as it lies.
-    const char *rest = psprintf("SELECT s.%s::pg_catalog.int8, %s FROM %s s WHERE s.%s OPERATOR(pg_catalog.>) $1 "
+    const char *lying = psprintf("SELECT s.%s::pg_catalog.int8, %s FROM %s s WHERE s.%s OPERATOR(pg_catalog.>) $1 "
                                 "AND s.%s OPERATOR(pg_catalog.<=) $2",
                                 order, column_list(columns), relation_name(source_), order, order);
-    rest_ = columns->any_order ? prepare_reader(rest, 2, types, columns, false) : NULL;
+    lying_ = columns->any_order ? prepare_reader(lying, 2, types, columns, false) : NULL;
     const SourceColumns none{};
     numbers_ = prepare_reader(numbers, lengthof(types), types, &none, indexed);
 }
@@ -305,34 +309,53 @@ bool SequenceCursor::look() {
     next_.home = this_home();
     if (sample_.own)
         look_at_own_rows();
-    left_ = 0;
+    ended_ = sparse_ = false;
     const bool any = sample_.safe > position_.position;
     if (!any)
         note_foreign_numbers();
     return any;
 }
 
+// bound_of gives the number up to which a stretch may be read as it lies: where it is long enough to be worth a plan of its
+// own, and most numbers have rows.
+int64 SequenceCursor::bound_of(int64 rows) const {
+    constexpr int64 many = 10000;
+    const int64 from = next_.position;
+    if (!lying_ || sparse_ || rows < many || from == nothing_read || from < 0 || sample_.safe - from < many)
+        return nothing_read;
+    return sample_.safe - from <= rows ? sample_.safe : from + rows;
+}
+
 bool SequenceCursor::open(int64 rows) {
-    if (left_ > 0) // the last stretch was not filled
+    if (ended_)
         return false;
-    left_ = rows;
-    open_ = is_rest(rows) ? rest_ : reader_;
-    Datum parameters[] = {Int64GetDatum(next_.position), Int64GetDatum(sample_.safe), Int64GetDatum(rows)};
+    bound_ = bound_of(rows);
+    left_ = bound_ == nothing_read ? rows : bound_ - next_.position;
+    open_ = bound_ == nothing_read ? reader_ : lying_;
+    Datum parameters[] = {Int64GetDatum(next_.position),
+                          Int64GetDatum(bound_ == nothing_read ? sample_.safe : bound_), Int64GetDatum(rows)};
     open_reader(open_, parameters);
     return true;
 }
 
-// is_rest tells whether so many rows are all that is left, and so many that it is worth a plan of its own.
-bool SequenceCursor::is_rest(int64 rows) const {
-    constexpr int64 many = 10000;
-    const int64 from = next_.position == nothing_read ? 0 : next_.position;
-    return rest_ && rows >= many && sample_.safe > from && sample_.safe - from <= rows;
+// end_stretch: where hardly any number had a row, looking for the next rows is faster than going through the numbers.
+void SequenceCursor::end_stretch() {
+    if (bound_ == nothing_read) {
+        ended_ = left_ > 0;
+        return;
+    }
+    sparse_ = left_ > (bound_ - next_.position) / 2;
+    ended_ = bound_ == sample_.safe;
+    next_.position = bound_;
 }
 
 bool SequenceCursor::read(SourceRow *row) {
-    if (!read_row(open_, row))
+    if (!read_row(open_, row)) {
+        end_stretch();
         return false;
-    next_.position = Max(next_.position, DatumGetInt64(row->order));
+    }
+    if (bound_ == nothing_read)
+        next_.position = Max(next_.position, DatumGetInt64(row->order));
     left_--;
     return true;
 }

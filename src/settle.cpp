@@ -92,7 +92,9 @@ static void update_row(Writer *writer, Target *target, KeyedRow *row) {
     if (update_tuple(leaf->ri_RelationDesc, &row->tid, slot, writer->command, GetActiveSnapshot(), &entries) != TM_Ok)
         lost_race(target);
     List *recheck = NIL;
-    if (entries != IndexEntries::None && leaf->ri_NumIndices > 0)
+    if (entries == IndexEntries::All && leaf->ri_NumIndices == 1)
+        insert_unchanged_entry(leaf, 0, slot, writer->estate); // the key's
+    else if (entries != IndexEntries::None && leaf->ri_NumIndices > 0)
         recheck = exec_insert_index_tuples(leaf, slot, writer->estate, true, entries);
     if (unlikely(writer->places))
         place_row(slot->tts_tableOid, &slot->tts_tid, row->document);
