@@ -26,7 +26,8 @@ void put_in_queue(FoldQueue *queue, const SourceRow *row) {
     const Fold *fold = queue->fold;
     const int at = queue->count++;
     queue->rows[at] = *row;
-    queue->hashes[at] = has_key(fold->plan, row) ? fold_hash(fold->plan, row->columns) : 0; // without a key it is refused
+    queue->hashes[at] =
+        has_key(fold->plan, row) ? fold_hash(fold->plan, row->columns) : 0; // without a key it is refused
     expect_slot(fold, queue->hashes[at]);
 }
 

@@ -34,8 +34,7 @@ int fold_memory = 256 * 1024;
 
 class MergeWork final : public Work {
 public:
-    explicit MergeWork(Job *job)
-        : job_(job), careful_(job->options.retry), alone_(evaluates_at_once(job)) {}
+    explicit MergeWork(Job *job) : job_(job), careful_(job->options.retry), alone_(evaluates_at_once(job)) {}
 
     SourceColumns plan(Relation source) override;
     List *targets() override { return list_make2_oid(plan_->relation, states_->relation); }
