@@ -17,7 +17,7 @@ VERSION := $(shell sed -n "s/^default_version *= *'\(.*\)'.*/\1/p" sluice.contro
 # The C++ sources, src/NAME.cpp: what others stand on comes first.
 ROOMS := bridge names naming catalog json_text value path mapping mapping_text document content coercion convert format foreign_key lineage_scope \
 	leaf_buffer probe_walk keyed settle replaced writer lineage_tables lineage sequence seen arrival leaves source expression row_expressions order stamp work_list arrival_index ledger compare \
-	shape dictionary coverage infer ddl key key_plan shred_plan shred sample grow cursor sequence_cursor snapshot_cursor hash_cursor \
+	shape dictionary coverage infer ddl key key_plan shred_plan shred sample grow cursor sequence_cursor snapshot_cursor hash_start hash_pass hash_candidates hash_manage hash_cursor \
 	datum_set partitions load_definition track back_off load_plan trigger_cursor \
 	job errand cron pipeline rights chunk reject checks shred_work \
 	pieces moment merge_patch deep deep_times merge_definition merge_plan fold merge_state merge_row fold_queue merge_delete merge_write merge_work create_merge \
