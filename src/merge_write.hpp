@@ -24,7 +24,7 @@ struct MergeWriter {
     ErrorContextCallback context;
 };
 
-// write_fold writes keys in the order in which they stand.
+// write_fold writes keys in the order in which they stand: that of the index, or the other way round.
 void write_fold(MergeWriter *writer, FoldKey **keys, int64 count);
 
 const char *key_text(const MergePlan *plan, const FoldKey *key); // (id)=(5)
