@@ -221,6 +221,8 @@ void read_page(MergePage *page, const Datum *values, const bool *nulls) {
 
 void fill_page(const MergePage *page, WriterRow *row) {
     MemoryContext before = MemoryContextSwitchTo(page->memory);
+    row->values[page_number_column] = Int64GetDatum(page->number);
+    row->nulls[page_number_column] = false;
     row->values[page_times_column] = write_times(page);
     row->nulls[page_times_column] = false;
     const int waiting = count_waiting(page);
