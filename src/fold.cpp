@@ -24,7 +24,10 @@ Fold *make_fold(const MergePlan *plan, MemoryContext parent) {
     return fold;
 }
 
-Size fold_size(const Fold *fold) { return MemoryContextMemAllocated(fold->memory, true); }
+Size fold_size(const Fold *fold) {
+    const Pieces *pieces = &fold->pieces;
+    return MemoryContextMemAllocated(fold->memory, true) - (pieces->end - pieces->next) - pieces->spare;
+}
 
 FoldInput *make_fold_input(const MergePlan *plan) {
     FoldInput *input = static_cast<FoldInput *>(palloc0(sizeof(FoldInput)));
@@ -347,6 +350,13 @@ FoldKey *fold_row(Fold *fold, FoldInput *input, uint32 hash) {
     return key;
 }
 
+// lay_plain_value lays a value over a known one by the rule Newest.
+static void lay_plain_value(Fold *fold, const MergeLeaf *leaf, FoldValue *known, const FoldValue *given) {
+    if (given->moment > known->moment ||
+        (given->moment == known->moment && compare_values(leaf, given, known) > 0))
+        replace_value(fold, leaf, known, given);
+}
+
 void fold_plain_row(Fold *fold, const SourceRow *row, int64 moment, uint32 hash) {
     const MergePlan *plan = fold->plan;
     FoldKey *key = find_or_add(fold, row->columns, hash);
@@ -356,12 +366,10 @@ void fold_plain_row(Fold *fold, const SourceRow *row, int64 moment, uint32 hash)
     MemoryContext before = MemoryContextSwitchTo(fold->memory);
     for (int i = 0; i < plan->leaf_count; i++) {
         const int source = plan->plain_sources[i];
-        FoldValue *known = &key->values[i];
-        if (row->nulls[source] || moment < known->moment)
+        if (row->nulls[source] || moment < key->values[i].moment)
             continue;
         const FoldValue given{moment, row->columns[source], false, 0};
-        if (moment > known->moment || compare_values(&plan->leaves[i], &given, known) > 0)
-            replace_value(fold, &plan->leaves[i], known, &given);
+        lay_plain_value(fold, &plan->leaves[i], &key->values[i], &given);
     }
     MemoryContextSwitchTo(before);
 }

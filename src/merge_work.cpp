@@ -19,6 +19,7 @@
 #include "catalog.hpp"
 #include "chunk.hpp"
 #include "document.hpp"
+#include "fold_queue.hpp"
 #include "key.hpp"
 #include "merge_row.hpp"
 #include "merge_write.hpp"
@@ -33,7 +34,8 @@ int fold_memory = 256 * 1024;
 
 class MergeWork final : public Work {
 public:
-    explicit MergeWork(Job *job) : job_(job), careful_(job->options.retry), alone_(evaluates_at_once(job)) {}
+    explicit MergeWork(Job *job)
+        : job_(job), careful_(job->options.retry), alone_(evaluates_at_once(job)) {}
 
     SourceColumns plan(Relation source) override;
     List *targets() override { return list_make2_oid(plan_->relation, states_->relation); }
@@ -46,7 +48,10 @@ public:
     void take(const SourceRow *row) override;
     bool can_reject() override { return alone_; }
     void reject(const SourceRow *row, const Refusal *refusal) override;
-    void let_go() override { take_queued(static_cast<int>(next_ - first_)); }
+    void let_go() override {
+        if (queue_)
+            take_queued(static_cast<int>(queue_->next - queue_->first));
+    }
     void finish() override;
     bool again(const ErrorData *error, bool last) override;
     void committed() override;
@@ -57,9 +62,7 @@ private:
     static Size memory_limit() { return static_cast<Size>(fold_memory) * 1024; }
     bool rejects() const { return rejects_rows(job_); }
     bool may_queue() const;
-    void queue(const SourceRow *row);
     void take_queued(int count);
-    void fold_queued(uint32 hash);
     void fold(const SourceRow *row);
     void hold(const SourceRow *row, FoldKey *key, FoldKey *alone);
     bool fold_or_refuse(const SourceRow *row);
@@ -78,6 +81,7 @@ private:
     Job *job_;
     bool careful_, alone_, planned_careful_, planned_alone_; // how closely rows are looked at: see above
     bool has_row_, writing_, found_bad_;                     // a row is in hand: what fails is its fault
+    bool folding_, folds_;                                   // many rows at once, just now; ever
     // the plan
     RowExpressions *expressions_; // where they are evaluated so
     MergePlan *plan_;
@@ -88,13 +92,8 @@ private:
     RunCounts *counts_;
     Fold *fold_;
     FoldInput *input_;
-    int64 held_; // rows
-    // rows that wait until the memory of their keys is there
-    static constexpr int queue_length = steady_rows;
-    bool queues_;
-    SourceRow queued_[queue_length];
-    uint32 hashes_[queue_length];
-    int64 first_, next_; // numbers of the rows in it
+    int64 held_;       // rows
+    FoldQueue *queue_; // NULL: rows are taken as they come
     // where it is, for error messages
     const SourceRow *row_;
 };
@@ -175,13 +174,16 @@ void MergeWork::lock() {
 
 // ---- reading
 
-// room looks at what the rows so far took; the first ones are few, for they may be long.
+// room looks at what the rows so far took. The first ones are few, for they may be long; the next ones show what a row takes
+// when there are many: only then as much as fits is read at once.
 int64 MergeWork::room(int64 rows) {
-    constexpr int64 first_rows = 1000, fewest = 100;
+    constexpr int64 first_rows = 1000, more_rows = 20000, fewest = 100;
     if (rows == 0)
         return first_rows;
     const Size used = fold_size(fold_), left = memory_limit() > used ? memory_limit() - used : 0;
     const int64 fit = static_cast<int64>(left / (used / rows + 1));
+    if (rows == first_rows)
+        return Max(Min(fit, more_rows), fewest);
     return Max(Min(fit, Max(fit / 4 * 3, most_at_once)), fewest);
 }
 
@@ -191,14 +193,10 @@ void MergeWork::begin(RunCounts *counts) {
     held_ = 0;
     fold_ = make_fold(plan_, job_->batch);
     input_ = make_fold_input(plan_);
-    queues_ = may_queue();
-    first_ = next_ = 0;
+    queue_ = may_queue() ? make_fold_queue(fold_, input_, job_->row) : NULL;
 }
 
-// may_queue: only rows of which every part is there as it is wanted.
-bool MergeWork::may_queue() const {
-    return job_->cursor->is_steady() && !careful_ && !alone_ && !plan_->converts && plan_->document < 0;
-}
+bool MergeWork::may_queue() const { return job_->cursor->is_steady() && !careful_ && !alone_ && can_queue(plan_); }
 
 void MergeWork::take_context(void *argument) {
     const MergeWork *work = static_cast<const MergeWork *>(argument);
@@ -274,60 +272,24 @@ bool MergeWork::fold_or_refuse(const SourceRow *row) {
     return false;
 }
 
-static bool has_key(const MergePlan *plan, const SourceRow *row) {
-    for (int i = 0; i < plan->key_count; i++)
-        if (row->nulls[i])
-            return false;
-    return true;
-}
-
-// fold_queued folds the row at hand.
-void MergeWork::fold_queued(uint32 hash) {
-    const bool deletes = plan_->deletes && DatumGetBool(row_->columns[plan_->delete_at]);
-    if (plan_->plain_sources && !deletes && has_key(plan_, row_)) {
-        const int64 moment = moment_of(plan_->moments, row_->columns[plan_->time], row_->nulls[plan_->time]);
-        fold_plain_row(fold_, row_, moment, hash);
-        return;
-    }
-    take_source_row(plan_, row_, NULL, input_);
-    (void)fold_row(fold_, input_, hash);
-}
-
 // take_queued folds the rows that came first.
 void MergeWork::take_queued(int count) {
     ErrorContextCallback context{error_context_stack, take_context, this};
     error_context_stack = &context;
     has_row_ = true;
-    MemoryContextSwitchTo(job_->row);
-    for (; count > 0; count--, first_++) {
-        row_ = &queued_[first_ % queue_length];
-        fold_queued(hashes_[first_ % queue_length]);
+    for (; count > 0; count--) {
+        row_ = &queue_->rows[queue_->first % FoldQueue::length];
+        fold_first(queue_);
     }
-    MemoryContextSwitchTo(job_->batch);
-    MemoryContextReset(job_->row);
     has_row_ = false;
     error_context_stack = context.previous;
 }
 
-// queue puts a row behind those that wait. While it waits its slot, its key and its values are asked for, one after the other.
-void MergeWork::queue(const SourceRow *row) {
-    if (next_ - first_ == queue_length)
-        take_queued(1);
-    const int at = next_ % queue_length;
-    queued_[at] = *row;
-    hashes_[at] = has_key(plan_, row) ? fold_hash(plan_, row->columns) : 0; // without a key it is refused
-    expect_slot(fold_, hashes_[at]);
-    constexpr int key_later = 5, values_later = 10;
-    if (next_ - first_ >= key_later)
-        expect_key(fold_, hashes_[(next_ - key_later) % queue_length]);
-    if (next_ - first_ >= values_later)
-        expect_values(fold_, hashes_[(next_ - values_later) % queue_length]);
-    next_++;
-}
-
 void MergeWork::take(const SourceRow *row) {
-    if (queues_) {
-        queue(row);
+    if (queue_) {
+        if (is_queue_full(queue_))
+            take_queued(1);
+        put_in_queue(queue_, row);
         return;
     }
     ErrorContextCallback context{error_context_stack, take_context, this};

@@ -8,7 +8,7 @@ namespace sluice {
 constexpr Size page = 2 * 1024 * 1024;
 constexpr Size first_block = 8 * 1024, largest_block = 4 * page;
 
-Pieces make_pieces(MemoryContext memory) { return Pieces{memory, NULL, NULL, first_block}; }
+Pieces make_pieces(MemoryContext memory) { return Pieces{memory, NULL, NULL, first_block, 0}; }
 
 // ask_for_large_pages: a system that has none, or is to give none, says no, and nothing is lost.
 static void ask_for_large_pages(char *start, Size size) {
@@ -33,6 +33,7 @@ void *take_piece(Pieces *pieces, Size size) {
         void *chunk; // goes with the context
         pieces->next = static_cast<char *>(large_pages(pieces->memory, block, &chunk));
         pieces->end = pieces->next + block;
+        pieces->spare += block < page ? 0 : page;
         pieces->block = Min(pieces->block * 2, largest_block);
     }
     char *piece = pieces->next;

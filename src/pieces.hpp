@@ -10,6 +10,7 @@ struct Pieces {
     MemoryContext memory;
     char *next, *end; // of the block in use
     Size block;       // size of the next one
+    Size spare;       // that was allocated to have blocks at their places, and is not used
 };
 
 Pieces make_pieces(MemoryContext memory);

@@ -1,0 +1,63 @@
+// See fold_queue.hpp.
+#include "fold_queue.hpp"
+
+#include "merge_row.hpp"
+
+namespace sluice {
+
+FoldQueue *make_fold_queue(Fold *fold, FoldInput *input, MemoryContext row) {
+    FoldQueue *queue = static_cast<FoldQueue *>(palloc0(sizeof(FoldQueue)));
+    queue->fold = fold;
+    queue->input = input;
+    queue->row = row;
+    return queue;
+}
+
+bool can_queue(const MergePlan *plan) { return !plan->converts && plan->document < 0; }
+
+static bool has_key(const MergePlan *plan, const SourceRow *row) {
+    for (int i = 0; i < plan->key_count; i++)
+        if (row->nulls[i])
+            return false;
+    return true;
+}
+
+void put_in_queue(FoldQueue *queue, const SourceRow *row) {
+    const Fold *fold = queue->fold;
+    const int at = queue->next % FoldQueue::length;
+    queue->rows[at] = *row;
+    queue->hashes[at] =
+        has_key(fold->plan, row) ? fold_hash(fold->plan, row->columns) : 0; // without a key it is refused
+    expect_slot(fold, queue->hashes[at]);
+    constexpr int key_later = 5, values_later = 10;
+    if (queue->next - queue->first >= key_later)
+        expect_key(fold, queue->hashes[(queue->next - key_later) % FoldQueue::length]);
+    if (queue->next - queue->first >= values_later)
+        expect_values(fold, queue->hashes[(queue->next - values_later) % FoldQueue::length]);
+    queue->next++;
+}
+
+static void fold_one(FoldQueue *queue, const SourceRow *row, uint32 hash) {
+    const MergePlan *plan = queue->fold->plan;
+    const bool deletes = plan->deletes && DatumGetBool(row->columns[plan->delete_at]);
+    if (plan->plain_sources && !deletes && has_key(plan, row)) {
+        const int64 moment = moment_of(plan->moments, row->columns[plan->time], row->nulls[plan->time]);
+        fold_plain_row(queue->fold, row, moment, hash);
+        return;
+    }
+    take_source_row(plan, row, NULL, queue->input);
+    (void)fold_row(queue->fold, queue->input, hash);
+}
+
+void fold_first(FoldQueue *queue) {
+    const int at = queue->first % FoldQueue::length;
+    MemoryContext before = MemoryContextSwitchTo(queue->row);
+    queue->folded = &queue->rows[at];
+    fold_one(queue, queue->folded, queue->hashes[at]);
+    queue->folded = NULL;
+    queue->first++;
+    MemoryContextSwitchTo(before);
+    MemoryContextReset(queue->row);
+}
+
+} // namespace sluice
