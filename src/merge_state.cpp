@@ -93,7 +93,8 @@ static bool has_pages(Oid states) { return get_attnum(states, "sluice_deep") == 
 
 bool count_waiting_keys(int32 pipeline, int64 *count) {
     const Oid table = find_table(pipeline);
-    if (!OidIsValid(table) || pg_class_aclcheck(table, GetUserId(), ACL_SELECT) != ACLCHECK_OK)
+    if (!OidIsValid(table) || pg_class_aclcheck(table, GetUserId(), ACL_SELECT) != ACLCHECK_OK ||
+        !ConditionalLockRelationOid(table, AccessShareLock)) // a rebuild that makes it anew takes its time
         return false;
     const char *keys = has_pages(table) ? ", LATERAL (SELECT DISTINCT s.sluice_waiting[i][1] FROM "
                                           "pg_catalog.generate_subscripts(s.sluice_waiting, 1) i) k"

@@ -39,7 +39,7 @@ WriterTarget merge_states_target(const MergeStates *states);
 
 const char *merge_states_name(int32 pipeline); // sluice.merge_<id>
 
-// count_waiting_keys counts the keys that wait; false: the table is gone, or not the owner's yet.
+// count_waiting_keys counts the keys that wait; false: the table is gone, being made anew, or not the owner's yet.
 bool count_waiting_keys(int32 pipeline, int64 *count);
 
 } // namespace sluice
