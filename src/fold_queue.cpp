@@ -24,17 +24,11 @@ static bool has_key(const MergePlan *plan, const SourceRow *row) {
 
 void put_in_queue(FoldQueue *queue, const SourceRow *row) {
     const Fold *fold = queue->fold;
-    const int at = queue->next % FoldQueue::length;
+    const int at = queue->count++;
     queue->rows[at] = *row;
     queue->hashes[at] =
         has_key(fold->plan, row) ? fold_hash(fold->plan, row->columns) : 0; // without a key it is refused
     expect_slot(fold, queue->hashes[at]);
-    constexpr int key_later = 5, values_later = 10;
-    if (queue->next - queue->first >= key_later)
-        expect_key(fold, queue->hashes[(queue->next - key_later) % FoldQueue::length]);
-    if (queue->next - queue->first >= values_later)
-        expect_values(fold, queue->hashes[(queue->next - values_later) % FoldQueue::length]);
-    queue->next++;
 }
 
 static void fold_one(FoldQueue *queue, const SourceRow *row, uint32 hash) {
@@ -49,13 +43,18 @@ static void fold_one(FoldQueue *queue, const SourceRow *row, uint32 hash) {
     (void)fold_row(queue->fold, queue->input, hash);
 }
 
-void fold_first(FoldQueue *queue) {
-    const int at = queue->first % FoldQueue::length;
+void fold_waiting(FoldQueue *queue) {
     MemoryContext before = MemoryContextSwitchTo(queue->row);
-    queue->folded = &queue->rows[at];
-    fold_one(queue, queue->folded, queue->hashes[at]);
+    for (int i = 0; i < queue->count; i++)
+        expect_key(queue->fold, queue->hashes[i]);
+    for (int i = 0; i < queue->count; i++)
+        expect_values(queue->fold, queue->hashes[i]);
+    for (int i = 0; i < queue->count; i++) {
+        queue->folded = &queue->rows[i];
+        fold_one(queue, queue->folded, queue->hashes[i]);
+    }
     queue->folded = NULL;
-    queue->first++;
+    queue->count = 0;
     MemoryContextSwitchTo(before);
     MemoryContextReset(queue->row);
 }

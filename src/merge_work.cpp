@@ -34,8 +34,7 @@ int fold_memory = 256 * 1024;
 
 class MergeWork final : public Work {
 public:
-    explicit MergeWork(Job *job)
-        : job_(job), careful_(job->options.retry), alone_(evaluates_at_once(job)) {}
+    explicit MergeWork(Job *job) : job_(job), careful_(job->options.retry), alone_(evaluates_at_once(job)) {}
 
     SourceColumns plan(Relation source) override;
     List *targets() override { return list_make2_oid(plan_->relation, states_->relation); }
@@ -50,7 +49,7 @@ public:
     void reject(const SourceRow *row, const Refusal *refusal) override;
     void let_go() override {
         if (queue_)
-            take_queued(static_cast<int>(queue_->next - queue_->first));
+            take_queued();
     }
     void finish() override;
     bool again(const ErrorData *error, bool last) override;
@@ -62,7 +61,7 @@ private:
     static Size memory_limit() { return static_cast<Size>(fold_memory) * 1024; }
     bool rejects() const { return rejects_rows(job_); }
     bool may_queue() const;
-    void take_queued(int count);
+    void take_queued();
     void fold(const SourceRow *row);
     void hold(const SourceRow *row, FoldKey *key, FoldKey *alone);
     bool fold_or_refuse(const SourceRow *row);
@@ -202,7 +201,7 @@ void MergeWork::take_context(void *argument) {
     const MergeWork *work = static_cast<const MergeWork *>(argument);
     StringInfoData place;
     initStringInfo(&place);
-    work->job_->cursor->describe(work->row_, &place);
+    work->job_->cursor->describe(work->queue_ ? work->queue_->folded : work->row_, &place);
     if (work->input_->column)
         errcontext("merge into %s, source row with %s, column %s", relation_name(work->plan_->relation), place.data,
                    work->input_->column);
@@ -272,15 +271,12 @@ bool MergeWork::fold_or_refuse(const SourceRow *row) {
     return false;
 }
 
-// take_queued folds the rows that came first.
-void MergeWork::take_queued(int count) {
+// take_queued folds the rows that wait.
+void MergeWork::take_queued() {
     ErrorContextCallback context{error_context_stack, take_context, this};
     error_context_stack = &context;
     has_row_ = true;
-    for (; count > 0; count--) {
-        row_ = &queue_->rows[queue_->first % FoldQueue::length];
-        fold_first(queue_);
-    }
+    fold_waiting(queue_);
     has_row_ = false;
     error_context_stack = context.previous;
 }
@@ -288,7 +284,7 @@ void MergeWork::take_queued(int count) {
 void MergeWork::take(const SourceRow *row) {
     if (queue_) {
         if (is_queue_full(queue_))
-            take_queued(1);
+            take_queued();
         put_in_queue(queue_, row);
         return;
     }

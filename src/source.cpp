@@ -157,13 +157,18 @@ struct RowReceiver {
     RowBatch *batch;
 };
 
+// copy_value copies a value into the batch's buffer; what does not fit there any more, beside it.
 static Datum copy_value(RowBatch *batch, Form_pg_attribute column, Datum value) {
     if (column->attbyval)
         return value;
-    const Size size = datumGetSize(value, false, column->attlen);
-    batch->bytes += size;
-    char *copy = static_cast<char *>(palloc(size));
-    memcpy(copy, DatumGetPointer(value), size);
+    const char *from = DatumGetPointer(value);
+    const Size size = column->attlen == -1 ? VARSIZE_ANY(from) : datumGetSize(value, false, column->attlen);
+    const Size room = MAXALIGN(size);
+    char *copy = batch->buffer + batch->bytes;
+    batch->bytes += room;
+    if (batch->bytes > batch->room)
+        copy = static_cast<char *>(palloc(size));
+    memcpy(copy, from, size);
     return PointerGetDatum(copy);
 }
 
@@ -207,10 +212,13 @@ static RowReceiver make_receiver(RowBatch *batch) {
 }
 
 static void prepare_batch(SourceReader *reader, RowBatch *batch) {
+    constexpr Size buffer_size = 64 * 1024;
     const int columns = reader->portal->tupDesc->natts;
     if (!batch->memory) {
         MemoryContext before = MemoryContextSwitchTo(reader->memory);
         batch->memory = AllocSetContextCreate(reader->memory, "sluice source rows", ALLOCSET_DEFAULT_SIZES);
+        batch->buffer = static_cast<char *>(palloc(buffer_size));
+        batch->room = buffer_size;
         batch->values = static_cast<Datum *>(palloc(sizeof(Datum) * columns * rows_in_memory));
         batch->nulls = static_cast<bool *>(palloc(sizeof(bool) * columns * rows_in_memory));
         MemoryContextSwitchTo(before);

@@ -34,11 +34,13 @@ constexpr int steady_rows = 16; // the least that one fetch brings, but for the 
 
 // Values of rows that were fetched at once.
 struct RowBatch {
-    MemoryContext memory; // of what is not in the arrays
-    Datum *values;        // row by row
+    MemoryContext memory; // of what fits neither the arrays nor the buffer
+    char *buffer;
+    Size room;     // in it
+    Datum *values; // row by row
     bool *nulls;
     int count;
-    Size bytes;
+    Size bytes; // that the values take, but for those in the arrays
 };
 
 // whole_row writes the row itself as an expression: its name, s, could be that of one of its columns.
