@@ -20,7 +20,7 @@ ROOMS := bridge names naming catalog json_text value path mapping mapping_text d
 	shape dictionary coverage infer ddl key key_plan shred_plan shred sample grow cursor sequence_cursor snapshot_cursor hash_start hash_pass hash_candidates hash_manage hash_cursor \
 	datum_set partitions load_definition track back_off load_plan trigger_cursor \
 	job errand cron pipeline rights chunk reject checks shred_work \
-	pieces moment merge_patch deep deep_times merge_definition merge_plan fold merge_state merge_row fold_queue merge_delete merge_write merge_work create_merge \
+	pieces moment merge_patch deep deep_times merge_definition merge_plan fold merge_page merge_state merge_keeper merge_row fold_queue merge_delete merge_write merge_work create_merge \
 	aggregate latest patch_fold merge_patch_agg field create_table \
 	signed tally stage calendar facts_mapping newest facts_plan dimension references facts_row facts_write facts_definition \
 	retention retention_table facts_work create_facts create_retention \
@@ -40,7 +40,7 @@ SQL_PIECES := catalog format content pipeline arrival infer \
 REGRESS := \
 	shred path types value format content mapping infer target error reject unknown preview writer key foreign_key pipeline \
 	snapshot hash arrival position lineage purge rebuild objects catalog rights owner strangers trusted version run_all schedule_errors comments report \
-	merge merge_rows merge_targets merge_reject merge_stretches expression deep \
+	merge merge_rows merge_targets merge_pages merge_reject merge_stretches expression deep \
 	latest merge_patch create_table checks \
 	signed facts facts_mapping measure dimension retention \
 	load track partitions back_off \

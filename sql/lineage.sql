@@ -158,6 +158,17 @@ CALL check_rewind('merged', '{merged,merge_state}', $$
         '2024-01-01'::timestamptz + random() * interval '100 days'
     FROM generate_series(1, 40) g$$, '{}', 8);
 SELECT count(*) > 0 AS waiting FROM merge_state WHERE sluice_waiting IS NOT NULL;
+-- without a deep column neighbours share what is remembered of them
+CREATE TABLE paged (id int PRIMARY KEY, name text NOT NULL, visits int, home place, at timestamptz, remark text DEFAULT 'r');
+SELECT sluice.create_merge('paged', 'change', 'paged', '{id}', 'at', columns => '{name,visits,home}', delete_when => 'gone', batch_size => 15, lineage => true);
+DO $$ BEGIN EXECUTE format('CREATE VIEW page_state AS SELECT * FROM sluice.merge_%s', (SELECT pipeline_id FROM sluice.pipeline WHERE name = 'paged')); END $$;
+CALL check_rewind('paged', '{paged,page_state}', $$
+    INSERT INTO change (id, name, visits, home, gone, at)
+    SELECT (random() * 60 - 30)::int, CASE WHEN random() < 0.3 THEN 'n' || g END, CASE WHEN random() < 0.5 THEN g END,
+        CASE WHEN random() < 0.5 THEN ROW (CASE WHEN random() < 0.5 THEN 'c' || g END, g)::place END, random() < 0.1,
+        '2024-01-01'::timestamptz + random() * interval '100 days'
+    FROM generate_series(1, 40) g$$, '{}', 8);
+SELECT count(*) > 0 AS waiting FROM page_state WHERE sluice_waiting IS NOT NULL;
 INSERT INTO change (id, name, gone, at) VALUES (7, 'seven', NULL, '2025-01-01');
 CALL sluice.run('merged');
 INSERT INTO change (id, name, gone, at) VALUES (7, NULL, true, '2025-01-02');

@@ -11,6 +11,7 @@
 #include "deep_times.hpp"
 
 #include "merge_patch.hpp"
+#include "packed.hpp"
 
 namespace sluice {
 
@@ -27,9 +28,8 @@ enum : uint8 {
 // ---- numbers
 
 static void append_number(StringInfo to, uint64 number) {
-    for (; number >= 0x80; number >>= 7)
-        appendStringInfoCharMacro(to, static_cast<char>(number | 0x80));
-    appendStringInfoCharMacro(to, static_cast<char>(number));
+    char packed[most_packed];
+    appendBinaryStringInfo(to, packed, static_cast<int>(pack_number(packed, number) - packed));
 }
 
 static void append_age(StringInfo to, int64 reference, int64 moment) {
@@ -52,14 +52,12 @@ static uint8 take_byte(Reader *reader) {
 }
 
 static uint64 take_number(Reader *reader) {
-    uint64 number = 0;
-    for (int shift = 0; shift < 64; shift += 7) {
-        const uint8 byte = take_byte(reader);
-        number |= static_cast<uint64>(byte & 0x7f) << shift;
-        if (byte < 0x80)
-            return number;
-    }
-    damaged();
+    uint64 number;
+    const char *next = unpack_number(reader->at, reader->end, &number);
+    if (!next)
+        damaged();
+    reader->at = next;
+    return number;
 }
 
 static const char *take_bytes(Reader *reader, uint64 length) {

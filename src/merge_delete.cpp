@@ -4,6 +4,7 @@
 // again with what is left, as it would have been had everything come in order.
 #include "merge_delete.hpp"
 
+#include "merge_page.hpp"
 #include "names.hpp"
 
 namespace sluice {
@@ -46,15 +47,20 @@ static const char *equality(const MergePlan *plan, const char *left, const char 
     return condition.data;
 }
 
-// key_rows puts keys into a store: their number, the key, whether only an old row goes, and what old is.
+// What is said of a key in sluice_rows, before the key: its number, the page of its state (if it lies on one), whether only an
+// old row goes, and what old is.
+enum { number_column, page_column, if_old_column, old_column, told_columns };
+
 static TupleDesc key_row_type(const MergePlan *plan) {
-    TupleDesc type = CreateTemplateTupleDesc(plan->key_count + 3);
-    TupleDescInitEntry(type, 1, "sluice_number", INT8OID, -1, 0);
-    TupleDescInitEntry(type, 2, "sluice_if_old", BOOLOID, -1, 0);
+    TupleDesc type = CreateTemplateTupleDesc(told_columns + plan->key_count);
     Form_pg_attribute newest = plan->newest ? TupleDescAttr(plan->columns, plan->newest - 1) : NULL;
-    TupleDescInitEntry(type, 3, "sluice_old", newest ? newest->atttypid : static_cast<Oid>(INT4OID), -1, 0);
+    TupleDescInitEntry(type, number_column + 1, "sluice_number", INT8OID, -1, 0);
+    TupleDescInitEntry(type, page_column + 1, "sluice_page", INT8OID, -1, 0);
+    TupleDescInitEntry(type, if_old_column + 1, "sluice_if_old", BOOLOID, -1, 0);
+    TupleDescInitEntry(type, old_column + 1, "sluice_old", newest ? newest->atttypid : static_cast<Oid>(INT4OID), -1,
+                       0);
     for (int i = 0; i < plan->key_count; i++)
-        TupleDescCopyEntry(type, i + 4, plan->columns, plan->key[i]);
+        TupleDescCopyEntry(type, told_columns + i + 1, plan->columns, plan->key[i]);
     return type;
 }
 
@@ -62,35 +68,40 @@ static void put_key_row(const MergePlan *plan, Tuplestorestate *rows, TupleDesc 
                         int64 number) {
     Datum *values = static_cast<Datum *>(palloc0(sizeof(Datum) * type->natts));
     bool *nulls = static_cast<bool *>(palloc0(sizeof(bool) * type->natts));
-    values[0] = Int64GetDatum(number);
-    values[1] = BoolGetDatum(doomed->fate == Fate::GoesIfOld);
-    nulls[2] = true;
+    Datum *old = &values[old_column];
+    bool *is_null = &nulls[old_column];
+    values[number_column] = Int64GetDatum(number);
+    values[page_column] = Int64GetDatum(page_of(doomed->key->place));
+    values[if_old_column] = BoolGetDatum(doomed->fate == Fate::GoesIfOld);
+    *is_null = true;
     if (plan->newest) {
-        values[2] = moment_datum(plan->moments, doomed->key->deleted, &nulls[2]);
-        if (!nulls[2])
-            values[2] = coerce_value(const_cast<Coercion *>(&plan->newest_coercion), values[2], &nulls[2]);
+        *old = moment_datum(plan->moments, doomed->key->deleted, is_null);
+        if (!*is_null)
+            *old = coerce_value(const_cast<Coercion *>(&plan->newest_coercion), *old, is_null);
     }
     for (int i = 0; i < plan->key_count; i++)
-        values[i + 3] = doomed->key->key[i];
+        values[told_columns + i] = doomed->key->key[i];
     tuplestore_putvalues(rows, type, values, nulls);
     pfree(values);
     pfree(nulls);
 }
 
-static Tuplestorestate *key_rows(const MergePlan *plan, TupleDesc type, const Doomed *doomed, int64 count) {
+template <class Asks>
+static Tuplestorestate *key_rows(const MergePlan *plan, TupleDesc type, const Doomed *doomed, int64 count, Asks asks) {
     Tuplestorestate *rows = tuplestore_begin_heap(false, false, work_mem);
     for (int64 i = 0; i < count; i++)
-        if (doomed[i].fate != Fate::Stays)
+        if (asks(i))
             put_key_row(plan, rows, type, &doomed[i], i);
     return rows;
 }
 
-// on_key_rows runs a statement over the keys as sluice_rows, and hands each row that it returns to `take`.
-template <class Take>
-static void on_key_rows(const MergePlan *plan, const Doomed *doomed, int64 count, const char *statement, Take take) {
+// on_key_rows runs a statement over those keys as sluice_rows of which `asks` says so, and hands each row that it returns to `take`.
+template <class Asks, class Take>
+static void on_key_rows(const MergePlan *plan, const Doomed *doomed, int64 count, const char *statement, Asks asks,
+                        Take take) {
     MemoryContext memory = CurrentMemoryContext;
     TupleDesc type = key_row_type(plan);
-    Tuplestorestate *rows = key_rows(plan, type, doomed, count);
+    Tuplestorestate *rows = key_rows(plan, type, doomed, count, asks);
     SPI_connect();
     EphemeralNamedRelationData relation{};
     relation.md.name = const_cast<char *>("sluice_rows");
@@ -130,18 +141,29 @@ static Fate fate_of(const MergePlan *plan, const FoldKey *key, const MergeState 
 static void ask_states(const MergeStates *states, Doomed *doomed, int64 count) {
     const MergePlan *plan = states->plan;
     Relation table = table_open(states->relation, AccessShareLock);
+    const char *same = states->page
+                           ? psprintf("s.%s OPERATOR(pg_catalog.=) r.sluice_page", quote_identifier(states->page))
+                           : equality(plan, "s", "r");
     const char *statement = psprintf("SELECT r.sluice_number, s.* FROM sluice_rows r JOIN %s s ON %s",
-                                     relation_name(states->relation), equality(plan, "s", "r"));
-    const int columns = plan->key_count + merge_state_columns;
-    Datum *values = static_cast<Datum *>(palloc(sizeof(Datum) * columns));
-    bool *nulls = static_cast<bool *>(palloc(sizeof(bool) * columns));
-    on_key_rows(plan, doomed, count, statement, [&](HeapTuple tuple, TupleDesc type, MemoryContext) {
-        for (int i = 0; i < columns; i++)
+                                     relation_name(states->relation), same);
+    Datum *values = static_cast<Datum *>(palloc(sizeof(Datum) * states->column_count));
+    bool *nulls = static_cast<bool *>(palloc(sizeof(bool) * states->column_count));
+    MemoryContext one = AllocSetContextCreate(CurrentMemoryContext, "sluice merge state", ALLOCSET_DEFAULT_SIZES);
+    const auto is_first = [&](int64 i) { return i == 0 || !shares_row(states, doomed[i - 1].key, doomed[i].key); };
+    on_key_rows(plan, doomed, count, statement, is_first, [&](HeapTuple tuple, TupleDesc type, MemoryContext) {
+        for (int i = 0; i < states->column_count; i++)
             values[i] = heap_getattr(tuple, i + 2, type, &nulls[i]);
-        Doomed *one = &doomed[number_of(tuple, type)];
-        const MergeState state = read_merge_state(states, values, nulls);
-        one->fate = fate_of(plan, one->key, &state);
+        int64 i = number_of(tuple, type);
+        MemoryContext before = MemoryContextSwitchTo(one);
+        do {
+            const MergeState state = read_merge_state(states, doomed[i].key, values, nulls);
+            if (state.exists)
+                doomed[i].fate = fate_of(plan, doomed[i].key, &state);
+            MemoryContextReset(one);
+        } while (++i < count && !is_first(i));
+        MemoryContextSwitchTo(before);
     });
+    MemoryContextDelete(one);
     table_close(table, NoLock);
 }
 
@@ -189,7 +211,8 @@ int64 delete_keys(const MergeStates *states, FoldKey **keys, int64 count) {
             doomed[doomed_count++] = Doomed{keys[i], Fate::GoesIfOld};
     if (doomed_count > 0) {
         ask_states(states, doomed, doomed_count);
-        on_key_rows(plan, doomed, doomed_count, delete_statement(plan),
+        const auto goes = [&](int64 i) { return doomed[i].fate != Fate::Stays; };
+        on_key_rows(plan, doomed, doomed_count, delete_statement(plan), goes,
                     [&](HeapTuple tuple, TupleDesc type, MemoryContext memory) {
                         MemoryContext before = MemoryContextSwitchTo(memory);
                         keep_taken(plan, doomed[number_of(tuple, type)].key, tuple, type);

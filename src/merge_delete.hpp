@@ -4,7 +4,7 @@
 #include "postgres.hpp"
 
 #include "fold.hpp"
-#include "merge_state.hpp"
+#include "merge_keeper.hpp"
 
 namespace sluice {
 

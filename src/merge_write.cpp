@@ -21,6 +21,7 @@ struct KeyWriter {
     MergeWriter *merge;
     const MergePlan *plan;
     Writer *writer;
+    StateKeeper *states;
     bool several; // keys
     // of the key in hand
     FoldKey *key;
@@ -77,9 +78,9 @@ static Writer *open_writer(const MergeWriter *merge) {
     return writer;
 }
 
-static void fill_key(const KeyWriter *write, int target, WriterRow *row) {
+static void fill_key(const KeyWriter *write, WriterRow *row) {
     for (int i = 0; i < write->plan->key_count; i++) {
-        const int column = target == states_target ? i : write->plan->key[i] - 1;
+        const int column = write->plan->key[i] - 1;
         row->values[column] = write->key->key[i];
         row->nulls[column] = false;
     }
@@ -89,12 +90,7 @@ static void fill_key(const KeyWriter *write, int target, WriterRow *row) {
 
 static void find_state(KeyWriter *write) {
     write->there = false;
-    WriterRow row = writer_row(write->writer, states_target), there;
-    fill_key(write, states_target, &row);
-    if (writer_find(write->writer, states_target, &there))
-        write->state = read_merge_state(write->merge->states, there.values, there.nulls);
-    else
-        write->state = no_merge_state(write->plan);
+    write->state = find_merge_state(write->states, write->key);
     write->before = write->state;
     write->before.moments = static_cast<int64 *>(palloc(sizeof(int64) * (write->plan->leaf_count + 1)));
     memcpy(write->before.moments, write->state.moments, sizeof(int64) * write->plan->leaf_count);
@@ -159,7 +155,7 @@ static void know_waiting(KeyWriter *write) {
 
 static void find_row(KeyWriter *write) {
     write->row = writer_row(write->writer, rows_target);
-    fill_key(write, rows_target, &write->row);
+    fill_key(write, &write->row);
     write->there = writer_find(write->writer, rows_target, &write->stored);
     if (write->there) {
         know_row(write, write->stored.values, write->stored.nulls);
@@ -312,11 +308,8 @@ static bool is_state_changed(const KeyWriter *write) {
 }
 
 static void write_state(KeyWriter *write) {
-    if (!is_state_changed(write))
-        return;
-    WriterRow row = writer_asked(write->writer, states_target);
-    fill_merge_state(write->merge->states, &write->state, &row);
-    writer_put(write->writer, states_target);
+    if (is_state_changed(write))
+        put_merge_state(write->states, write->key, &write->state);
 }
 
 static void bury_key(KeyWriter *write) {
@@ -355,6 +348,13 @@ static void write_in_memory(KeyWriter *write, FoldKey *key) {
         write->merge->key = NULL; // what is written now is not this key alone
     MemoryContextSwitchTo(before);
     MemoryContextReset(write->merge->row);
+}
+
+// leave_key: what is remembered of keys that lie beside each other is written once.
+static void leave_key(KeyWriter *write, const FoldKey *key, const FoldKey *next) {
+    if (next && shares_row(write->merge->states, key, next))
+        return;
+    leave_merge_states(write->states);
     if (writer_wants_flush(write->writer))
         writer_flush(write->writer);
 }
@@ -371,12 +371,15 @@ void write_fold(MergeWriter *merge, FoldKey **keys, int64 count) {
     write.plan = merge->plan;
     write.several = count > 1;
     write.writer = open_writer(merge);
+    write.states = keep_merge_states(merge->states, write.writer, states_target);
     write.known = static_cast<FoldValue *>(palloc(sizeof(FoldValue) * (merge->plan->leaf_count + 1)));
     write.changed = static_cast<bool *>(palloc(sizeof(bool) * (merge->plan->leaf_count + 1)));
     for (int64 i = 0; i < count; i++) {
         CHECK_FOR_INTERRUPTS();
         write_in_memory(&write, keys[i]);
+        leave_key(&write, keys[i], i + 1 < count ? keys[i + 1] : NULL);
     }
+    drop_keeper(write.states);
     const WriterCounts written = writer_finish(write.writer);
     merge->counts.inserted += written.inserted;
     merge->counts.updated += written.updated;

@@ -4,7 +4,7 @@
 #include "postgres.hpp"
 
 #include "fold.hpp"
-#include "merge_state.hpp"
+#include "merge_keeper.hpp"
 #include "writer.hpp"
 
 namespace sluice {
@@ -24,7 +24,7 @@ struct MergeWriter {
     ErrorContextCallback context;
 };
 
-// write_fold writes keys in the order in which they stand.
+// write_fold writes keys in the order in which they stand: that of the index, or the other way round.
 void write_fold(MergeWriter *writer, FoldKey **keys, int64 count);
 
 const char *key_text(const MergePlan *plan, const FoldKey *key); // (id)=(5)

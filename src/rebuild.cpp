@@ -375,11 +375,13 @@ void refuse_new_rows(const Pipeline *pipeline, int64 rows) {
                 "They came while the rebuild began.");
 }
 
+// empty_merge makes the table of states anew where it is gone, or was made for keys of another type.
 static void empty_merge(const Pipeline *pipeline, Relation source) {
-    if (empty_merge_states(pipeline))
-        return;
     List *slots = list_copy(pipeline->slots);
     const MergePlan *plan = plan_merge(read_merge_definition(pipeline->mapping), &slots, source, false);
+    if (empty_merge_states(pipeline, plan))
+        return;
+    drop_merge_states(pipeline->id);
     Relation target = table_open(plan->relation, AccessShareLock);
     create_merge_states(pipeline->id, pipeline->name, target, plan, pipeline->owner);
     table_close(target, NoLock);
