@@ -80,7 +80,6 @@ private:
     Job *job_;
     bool careful_, alone_, planned_careful_, planned_alone_; // how closely rows are looked at: see above
     bool has_row_, writing_, found_bad_;                     // a row is in hand: what fails is its fault
-    bool folding_, folds_;                                   // many rows at once, just now; ever
     // the plan
     RowExpressions *expressions_; // where they are evaluated so
     MergePlan *plan_;
