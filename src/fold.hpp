@@ -53,7 +53,7 @@ struct FoldSlot {
 struct Fold {
     const MergePlan *plan;
     MemoryContext memory;
-    Pieces pieces; // of keys and of values that are not long
+    Pieces key_pieces, pieces; // of keys; of values that are not long
     FoldSlot *slots;
     void *chunk; // that they lie in
     uint32 size;

@@ -10,11 +10,14 @@ struct Pieces {
     MemoryContext memory;
     char *next, *end; // of the block in use
     Size block;       // size of the next one
-    Size spare;       // that was allocated to have blocks at their places, and is not used
+    Size spare;       // what blocks have around them to lie where they shall
 };
 
 Pieces make_pieces(MemoryContext memory);
 void *take_piece(Pieces *pieces, Size size); // not zeroed
+
+// spare_memory is what was allocated and is not given out.
+inline Size spare_memory(const Pieces *pieces) { return pieces->end - pieces->next + pieces->spare; }
 
 // large_pages is memory by itself, which the system is asked to keep on large pages where it has their size; `chunk` is what to
 // pfree.
