@@ -185,7 +185,30 @@ bool forget_deleted(const MergePlan *plan, FoldValue *values, int64 deleted) {
 
 // ---- keys
 
+// place_of gives a number that sorts like the first column of a key, where that is one; else 0.
+static int64 place_of(const MergePlan *plan, const Datum *key) {
+    switch (plan->first_key_type) {
+    case INT2OID:
+        return DatumGetInt16(key[0]);
+    case INT4OID:
+    case DATEOID:
+        return DatumGetInt32(key[0]);
+    case INT8OID:
+    case TIMESTAMPOID:
+    case TIMESTAMPTZOID:
+        return DatumGetInt64(key[0]);
+    }
+    return 0;
+}
+
+static uint32 number_hash(int64 number) {
+    const uint64 bits = static_cast<uint64>(number);
+    return murmurhash32(static_cast<uint32>(bits ^ (bits >> 32)));
+}
+
 uint32 fold_hash(const MergePlan *plan, const Datum *key) {
+    if (plan->number_key)
+        return number_hash(place_of(plan, key));
     uint32 hash = 0;
     for (int i = 0; i < plan->key_count; i++)
         hash = hash_combine(hash, DatumGetUInt32(FunctionCall1Coll(const_cast<FmgrInfo *>(&plan->key_hash[i]),
@@ -193,27 +216,14 @@ uint32 fold_hash(const MergePlan *plan, const Datum *key) {
     return hash;
 }
 
-static bool is_same_key(const MergePlan *plan, const Datum *left, const Datum *right) {
+static bool is_same_key(const MergePlan *plan, const FoldKey *key, const Datum *columns) {
+    if (plan->number_key)
+        return key->place == place_of(plan, columns);
     for (int i = 0; i < plan->key_count; i++)
         if (!DatumGetBool(FunctionCall2Coll(const_cast<FmgrInfo *>(&plan->key_equal[i]), plan->key_collations[i],
-                                            left[i], right[i])))
+                                            key->key[i], columns[i])))
             return false;
     return true;
-}
-
-static int64 place_of(Oid type, Datum key) {
-    switch (getBaseType(type)) {
-    case INT2OID:
-        return DatumGetInt16(key);
-    case INT4OID:
-    case DATEOID:
-        return DatumGetInt32(key);
-    case INT8OID:
-    case TIMESTAMPOID:
-    case TIMESTAMPTZOID:
-        return DatumGetInt64(key);
-    }
-    return 0;
 }
 
 static FoldKey *new_key(Fold *fold, const Datum *columns) {
@@ -230,7 +240,7 @@ static FoldKey *new_key(Fold *fold, const Datum *columns) {
     for (int i = 0; i < plan->key_count; i++)
         key->key[i] = keep_value(columns[i], plan->key_by_value[i], plan->key_lengths[i]);
     MemoryContextSwitchTo(before);
-    key->place = place_of(plan->key_types[0], key->key[0]);
+    key->place = place_of(plan, key->key);
     return key;
 }
 
@@ -264,7 +274,7 @@ static void grow_fold(Fold *fold) {
 static FoldKey *find_or_add(Fold *fold, const Datum *columns, uint32 hash) {
     uint32 at = hash & (fold->size - 1);
     for (; fold->slots[at].key; at = (at + 1) & (fold->size - 1))
-        if (fold->slots[at].hash == hash && is_same_key(fold->plan, fold->slots[at].key->key, columns))
+        if (fold->slots[at].hash == hash && is_same_key(fold->plan, fold->slots[at].key, columns))
             return fold->slots[at].key;
     grow_fold(fold);
     FoldKey *key = new_key(fold, columns);
@@ -391,10 +401,7 @@ struct PlacedKey {
     FoldKey *key;
 };
 
-static int compare_keys(const void *left, const void *right, void *context) {
-    const MergePlan *plan = static_cast<const MergePlan *>(context);
-    const PlacedKey *a = static_cast<const PlacedKey *>(left), *b = static_cast<const PlacedKey *>(right);
-    CHECK_FOR_INTERRUPTS(); // millions of keys take longer than a cancel may
+static int compare_keys(const PlacedKey *a, const PlacedKey *b, const MergePlan *plan) {
     if (a->place != b->place)
         return a->place < b->place ? -1 : 1;
     for (int i = 0; i < plan->key_count; i++) {
@@ -406,12 +413,22 @@ static int compare_keys(const void *left, const void *right, void *context) {
     return 0;
 }
 
+// Millions of keys take longer than a cancel may.
+#define ST_SORT sort_placed
+#define ST_ELEMENT_TYPE PlacedKey
+#define ST_COMPARE(a, b, plan) compare_keys(a, b, plan)
+#define ST_COMPARE_ARG_TYPE const MergePlan
+#define ST_CHECK_FOR_INTERRUPTS
+#define ST_SCOPE static
+#define ST_DEFINE
+#include "lib/sort_template.h"
+
 void sort_fold(Fold *fold) {
     PlacedKey *placed =
         static_cast<PlacedKey *>(MemoryContextAllocHuge(fold->memory, sizeof(PlacedKey) * (fold->count + 1)));
     for (uint32 i = 0; i < fold->count; i++)
         placed[i] = PlacedKey{fold->keys[i]->place, fold->keys[i]};
-    qsort_arg(placed, fold->count, sizeof(PlacedKey), compare_keys, const_cast<MergePlan *>(fold->plan));
+    sort_placed(placed, fold->count, fold->plan);
     for (uint32 i = 0; i < fold->count; i++)
         fold->keys[i] = placed[i].key;
     pfree(placed);

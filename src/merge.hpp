@@ -69,6 +69,8 @@ struct MergePlan {
     int key_count;
     AttrNumber *key; // in the target
     Oid *key_types;
+    Oid first_key_type; // of the first one, without domains
+    bool number_key;    // there is but one, a number: equal ones are the same to the byte
     bool *key_by_value;
     int16 *key_lengths;
     FmgrInfo *key_hash, *key_equal, *key_order;

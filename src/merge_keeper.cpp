@@ -10,15 +10,23 @@ namespace sluice {
 
 constexpr int heads = 2; // the newest moment and that of the last delete
 
-static MergeState no_merge_state(const MergePlan *plan) {
+static MergeState make_merge_state(const MergePlan *plan) {
     MergeState state{};
-    state.newest = state.deleted = unknown_moment;
     state.moments = static_cast<int64 *>(palloc(sizeof(int64) * (plan->leaf_count + 1)));
-    state.waiting = static_cast<FoldValue *>(palloc0(sizeof(FoldValue) * (plan->leaf_count + 1)));
-    state.deep = static_cast<DeepTimes *>(palloc0(sizeof(DeepTimes) * (plan->leaf_count + 1)));
-    for (int i = 0; i < plan->leaf_count; i++)
-        state.moments[i] = state.waiting[i].moment = unknown_moment;
+    state.waiting = static_cast<FoldValue *>(palloc(sizeof(FoldValue) * (plan->leaf_count + 1)));
+    state.deep = static_cast<DeepTimes *>(palloc(sizeof(DeepTimes) * (plan->leaf_count + 1)));
     return state;
+}
+
+// know_nothing makes it the state of a key of which nothing is remembered.
+static void know_nothing(const MergePlan *plan, MergeState *state) {
+    state->exists = state->waits = false;
+    state->newest = state->deleted = unknown_moment;
+    for (int i = 0; i < plan->leaf_count; i++) {
+        state->moments[i] = unknown_moment;
+        state->waiting[i] = FoldValue{unknown_moment, 0, false};
+        state->deep[i] = DeepTimes{NULL, 0};
+    }
 }
 
 static int count_times(const MergePlan *plan) { return heads + plan->slot_count; }
@@ -199,7 +207,8 @@ bool shares_row(const MergeStates *states, const FoldKey *left, const FoldKey *r
 }
 
 MergeState read_merge_state(const MergeStates *states, const FoldKey *key, const Datum *values, const bool *nulls) {
-    MergeState state = no_merge_state(states->plan);
+    MergeState state = make_merge_state(states->plan);
+    know_nothing(states->plan, &state);
     if (states->page) {
         MergePage page{};
         page.relation = states->relation;
@@ -216,6 +225,7 @@ struct StateKeeper {
     const MergeStates *states;
     Writer *writer;
     int target;
+    MergeState state; // of the key found last
     // with pages
     MergePage page;
     bool at_hand, changed; // the page
@@ -227,6 +237,7 @@ StateKeeper *keep_merge_states(const MergeStates *states, Writer *writer, int ta
     keeper->states = states;
     keeper->writer = writer;
     keeper->target = target;
+    keeper->state = make_merge_state(states->plan);
     if (!states->page)
         return keeper;
     keeper->page.relation = states->relation;
@@ -258,7 +269,8 @@ static void find_page(StateKeeper *keeper, int64 number) {
 
 MergeState find_merge_state(StateKeeper *keeper, const FoldKey *key) {
     const MergePlan *plan = keeper->states->plan;
-    MergeState state = no_merge_state(plan);
+    MergeState state = keeper->state;
+    know_nothing(plan, &state);
     if (keeper->states->page) {
         if (!keeper->at_hand)
             find_page(keeper, page_of(key->place));
@@ -298,6 +310,9 @@ void drop_keeper(StateKeeper *keeper) {
         MemoryContextDelete(keeper->page.memory);
     if (keeper->times)
         pfree(keeper->times);
+    pfree(keeper->state.moments);
+    pfree(keeper->state.waiting);
+    pfree(keeper->state.deep);
     pfree(keeper);
 }
 

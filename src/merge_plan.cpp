@@ -350,6 +350,12 @@ static Oid key_index_of(const Planning *planning) {
     return index;
 }
 
+// is_number_equality knows the functions by which numbers are equal when their bytes are.
+static bool is_number_equality(Oid function) {
+    return function == F_INT2EQ || function == F_INT4EQ || function == F_INT8EQ || function == F_DATE_EQ ||
+           function == F_TIMESTAMP_EQ || function == F_TIMESTAMPTZ_EQ;
+}
+
 static void plan_key(Planning *planning) {
     MergePlan *plan = planning->plan;
     const int count = plan->key_count = list_length(planning->definition->key);
@@ -370,6 +376,8 @@ static void plan_key(Planning *planning) {
     index_close(index, NoLock);
     for (int i = 0; i < count; i++)
         plan->written = bms_add_member(plan->written, plan->key[i]);
+    plan->first_key_type = getBaseType(plan->key_types[0]);
+    plan->number_key = count == 1 && is_number_equality(plan->key_equal[0].fn_oid);
 }
 
 // ---- the time

@@ -91,11 +91,13 @@ static void fill_key(const KeyWriter *write, WriterRow *row) {
 static void find_state(KeyWriter *write) {
     write->there = false;
     write->state = find_merge_state(write->states, write->key);
+    int64 *moments = write->before.moments;
+    DeepTimes *deep = write->before.deep;
     write->before = write->state;
-    write->before.moments = static_cast<int64 *>(palloc(sizeof(int64) * (write->plan->leaf_count + 1)));
-    memcpy(write->before.moments, write->state.moments, sizeof(int64) * write->plan->leaf_count);
-    write->before.deep = static_cast<DeepTimes *>(palloc(sizeof(DeepTimes) * (write->plan->leaf_count + 1)));
-    memcpy(write->before.deep, write->state.deep, sizeof(DeepTimes) * write->plan->leaf_count);
+    write->before.moments = moments;
+    memcpy(moments, write->state.moments, sizeof(int64) * write->plan->leaf_count);
+    write->before.deep = deep;
+    memcpy(deep, write->state.deep, sizeof(DeepTimes) * write->plan->leaf_count);
 }
 
 // newest_of reads the time of a row that is there.
@@ -372,6 +374,8 @@ void write_fold(MergeWriter *merge, FoldKey **keys, int64 count) {
     write.several = count > 1;
     write.writer = open_writer(merge);
     write.states = keep_merge_states(merge->states, write.writer, states_target);
+    write.before.moments = static_cast<int64 *>(palloc(sizeof(int64) * (merge->plan->leaf_count + 1)));
+    write.before.deep = static_cast<DeepTimes *>(palloc(sizeof(DeepTimes) * (merge->plan->leaf_count + 1)));
     write.known = static_cast<FoldValue *>(palloc(sizeof(FoldValue) * (merge->plan->leaf_count + 1)));
     write.changed = static_cast<bool *>(palloc(sizeof(bool) * (merge->plan->leaf_count + 1)));
     for (int64 i = 0; i < count; i++) {

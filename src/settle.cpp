@@ -86,7 +86,8 @@ static void look_up_rows(Writer *writer, Target *target) {
 static void update_row(Writer *writer, Target *target, KeyedRow *row) {
     ResultRelInfo *leaf = row->leaf;
     TupleTableSlot *slot = leaf_probe(writer, target->keyed, leaf)->fresh;
-    ExecForceStoreHeapTuple(row->pending, slot, false);
+    ExecForceStoreHeapTuple(row->pending, slot, true);
+    row->pending = NULL;
     slot->tts_tableOid = RelationGetRelid(leaf->ri_RelationDesc);
     IndexEntries entries;
     if (update_tuple(leaf->ri_RelationDesc, &row->tid, slot, writer->command, GetActiveSnapshot(), &entries) != TM_Ok)
