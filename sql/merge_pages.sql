@@ -266,5 +266,36 @@ CALL say($$CALL sluice.run('hurt')$$);
 CALL sluice.rebuild('hurt', discard => true);
 SELECT count(*) FROM target_hurt;
 DROP VIEW hurt_states CASCADE;
+-- so are damaged rows of single keys
+CREATE TABLE source_hurt_rows (seq bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, key text, at bigint, name text);
+CREATE TABLE target_hurt_rows (key text PRIMARY KEY, at bigint, name text NOT NULL);
+SELECT sluice.create_merge('hurt_rows', 'source_hurt_rows', 'target_hurt_rows', '{key}', 'at');
+INSERT INTO source_hurt_rows (key, at, name) VALUES ('a', 1, NULL);
+CALL sluice.run('hurt_rows');
+INSERT INTO source_hurt_rows (key, at, name) VALUES ('a', 2, 'n');
+SELECT 'sluice.merge_' || pipeline_id AS rows_of_keys FROM sluice.pipeline WHERE name = 'hurt_rows' \gset
+CREATE PROCEDURE alter_and_run(statement text, name text) LANGUAGE plpgsql AS $$
+BEGIN
+    BEGIN
+        EXECUTE format(statement, 'sluice.merge_' || (SELECT pipeline_id FROM sluice.pipeline p WHERE p.name = alter_and_run.name));
+        CALL say(format('CALL sluice.run(%L)', name));
+        RAISE EXCEPTION 'undone';
+    EXCEPTION WHEN raise_exception THEN NULL;
+    END;
+END $$;
+CALL alter_and_run($$UPDATE %s SET sluice_waiting = '{NULL,x}'$$, 'hurt_rows');
+CALL alter_and_run('ALTER TABLE %1$s ALTER sluice_times DROP NOT NULL; UPDATE %1$s SET sluice_times = NULL', 'hurt_rows');
+INSERT INTO source_hurt (key, at, name, age) SELECT i, 6, 'n', i FROM generate_series(0, 15) i;
+-- and tables that somebody altered
+CALL alter_and_run('ALTER TABLE %s ALTER sluice_times TYPE bigint USING 4096', 'hurt_rows');
+CALL alter_and_run('ALTER TABLE %s DROP sluice_deep', 'hurt_rows');
+CALL alter_and_run('ALTER TABLE %s DROP CONSTRAINT ' || replace(:'rows_of_keys', 'sluice.', '') || '_pkey', 'hurt_rows');
+CALL alter_and_run('ALTER TABLE %1$s ALTER sluice_times DROP NOT NULL; UPDATE %1$s SET sluice_times = NULL', 'hurt');
+CALL alter_and_run('ALTER TABLE %s ALTER sluice_waiting TYPE text', 'hurt');
+CALL alter_and_run('ALTER TABLE %s RENAME sluice_integer_page TO sluice_date_page', 'hurt');
+CALL alter_and_run('ALTER TABLE %s ADD sluice_deep text', 'hurt'); -- does no harm
+ALTER TABLE :rows_of_keys DROP sluice_deep;
+CALL sluice.rebuild('hurt_rows');
+TABLE target_hurt_rows;
 SELECT count(sluice.drop_pipeline(name)) > 10 AS dropped FROM sluice.pipeline;
 SELECT count(*) AS left_over FROM pg_class WHERE relnamespace = 'sluice'::regnamespace AND relname ~ '^merge_\d';

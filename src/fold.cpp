@@ -6,6 +6,7 @@
 #include "fold.hpp"
 
 #include "deep.hpp"
+#include "key.hpp"
 
 namespace sluice {
 
@@ -129,11 +130,14 @@ static void put_value(Fold *fold, const MergeLeaf *leaf, FoldValue *known, Datum
         known->value = value;
         return;
     }
-    if (!is_plain(leaf, value))
+    const bool plain = is_plain(leaf, value);
+    if (!plain)
         value = keep_value(value, false, leaf->length);
     const Size size = value_size(leaf, value);
     make_room(fold, known, size);
     memcpy(DatumGetPointer(known->value), DatumGetPointer(value), size);
+    if (!plain)
+        pfree(DatumGetPointer(value));
 }
 
 // replace_value puts a copy in the place of what was there.
@@ -185,21 +189,7 @@ bool forget_deleted(const MergePlan *plan, FoldValue *values, int64 deleted) {
 
 // ---- keys
 
-// place_of gives a number that sorts like the first column of a key, where that is one; else 0.
-static int64 place_of(const MergePlan *plan, const Datum *key) {
-    switch (plan->first_key_type) {
-    case INT2OID:
-        return DatumGetInt16(key[0]);
-    case INT4OID:
-    case DATEOID:
-        return DatumGetInt32(key[0]);
-    case INT8OID:
-    case TIMESTAMPOID:
-    case TIMESTAMPTZOID:
-        return DatumGetInt64(key[0]);
-    }
-    return 0;
-}
+static int64 place_of(const MergePlan *plan, const Datum *key) { return number_of_key(plan->first_key_type, key[0]); }
 
 static uint32 number_hash(int64 number) {
     const uint64 bits = static_cast<uint64>(number);

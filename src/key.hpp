@@ -8,6 +8,22 @@ namespace sluice {
 // find_key_index finds a plain unique index over just these columns; InvalidOid when there is none.
 Oid find_key_index(Relation relation, const char *const *columns, int count);
 
+// number_of_key gives a number that sorts like the value of a key, where that is one of a type (no domain) of numbers; else 0.
+inline int64 number_of_key(Oid type, Datum value) {
+    switch (type) {
+    case INT2OID:
+        return DatumGetInt16(value);
+    case INT4OID:
+    case DATEOID:
+        return DatumGetInt32(value);
+    case INT8OID:
+    case TIMESTAMPOID:
+    case TIMESTAMPTZOID:
+        return DatumGetInt64(value);
+    }
+    return 0;
+}
+
 // refuse_without_conflicts refuses a target that has no INSERT ... ON CONFLICT; `place` begins the message.
 void refuse_without_conflicts(const char *place, Relation relation);
 

@@ -6,11 +6,14 @@
 
 namespace sluice {
 
-WriterCache *make_writer_cache(MemoryContext memory) {
+WriterCache *make_writer_cache(MemoryContext parent) {
+    MemoryContext memory = AllocSetContextCreate(parent, "sluice writer cache", ALLOCSET_DEFAULT_SIZES);
     WriterCache *cache = static_cast<WriterCache *>(MemoryContextAllocZero(memory, sizeof(WriterCache)));
     cache->memory = memory;
     return cache;
 }
+
+void drop_writer_cache(WriterCache *cache) { MemoryContextDelete(cache->memory); }
 
 static LeafBuffer *take_idle_buffer(WriterCache *cache, Oid relation) {
     for (LeafBuffer **link = &cache->idle; *link; link = &(*link)->next) {

@@ -81,6 +81,13 @@ static WaitingText *give_waiting(const MergePlan *plan, const MergeState *state)
 
 // ---- a row for each key
 
+[[noreturn]] static void damaged_row() {
+    ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED), errmsg("what is remembered of a key is damaged"),
+                    errdetail("It holds when each of its values was set."),
+                    errhint("Restore it; or CALL sluice.rebuild, which merges everything anew.")));
+    pg_unreachable();
+}
+
 static void read_row_times(const MergePlan *plan, Datum stored, MergeState *state) {
     struct varlena *data = PG_DETOAST_DATUM_PACKED(stored);
     int64 *times = make_times(plan);
@@ -129,7 +136,10 @@ static void read_row_waiting(const MergePlan *plan, Datum array, MergeState *sta
     deconstruct_array(DatumGetArrayTypeP(array), TEXTOID, -1, false, TYPALIGN_INT, &texts, &nulls, &count);
     state->waits = true;
     for (int at = 0; at + 1 < count; at += 2)
-        take_waiting(plan, texts[at], texts[at + 1], nulls[at + 1], state);
+        if (nulls[at])
+            damaged_row();
+        else
+            take_waiting(plan, texts[at], texts[at + 1], nulls[at + 1], state);
 }
 
 static Datum write_row_waiting(const MergePlan *plan, const MergeState *state) {
@@ -146,6 +156,8 @@ static Datum write_row_waiting(const MergePlan *plan, const MergeState *state) {
 }
 
 static void read_row_state(const MergePlan *plan, const Datum *values, const bool *nulls, MergeState *state) {
+    if (nulls[plan->key_count + times_column])
+        damaged_row();
     read_row_times(plan, values[plan->key_count + times_column], state);
     if (!nulls[plan->key_count + waiting_column])
         read_row_waiting(plan, values[plan->key_count + waiting_column], state);

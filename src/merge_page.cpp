@@ -26,6 +26,14 @@ const char *page_column_name(Oid key_type) {
     return NULL;
 }
 
+bool is_page_column_name(const char *name) {
+    constexpr Oid types[] = {INT8OID, DATEOID, TIMESTAMPOID, TIMESTAMPTZOID};
+    for (const Oid type : types)
+        if (strcmp(name, page_column_name(type)) == 0)
+            return true;
+    return false;
+}
+
 [[noreturn]] static void damaged(const MergePage *page) {
     ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED),
                     errmsg("page " INT64_FORMAT " of %s is damaged", page->number, relation_name(page->relation)),
@@ -213,6 +221,8 @@ static Datum write_waiting(const MergePage *page, int count) {
 void read_page(MergePage *page, const Datum *values, const bool *nulls) {
     MemoryContext before = MemoryContextSwitchTo(page->memory);
     clear_page(page, DatumGetInt64(values[page_number_column]));
+    if (nulls[page_times_column])
+        damaged(page);
     read_times(page, values[page_times_column]);
     if (!nulls[page_waiting_column])
         read_waiting(page, values[page_waiting_column]);

@@ -28,6 +28,7 @@ enum { page_number_column, page_times_column, page_waiting_column, page_column_c
 // page_column_name names the column for the numbers of pages of keys of a type; NULL: such keys have no pages. Types that have the
 // name in common have the same numbers for the same keys.
 const char *page_column_name(Oid key_type);
+bool is_page_column_name(const char *name);
 
 // A value that waits, as text.
 struct WaitingText {

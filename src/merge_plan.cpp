@@ -308,6 +308,8 @@ static void plan_key_column(Planning *planning, Relation index, int number) {
     Form_pg_attribute to =
         TupleDescAttr(RelationGetDescr(planning->target), index->rd_index->indkey.values[number] - 1);
     const char *name = NameStr(to->attname);
+    if (to->attgenerated)
+        argument_error("key", psprintf("column \"%s\" of the target is generated", name), NULL);
     const Oid type = getBaseType(to->atttypid);
     const TypeCacheEntry *entry = lookup_type_cache(type, TYPECACHE_HASH_PROC_FINFO);
     if (!OidIsValid(entry->hash_proc_finfo.fn_oid))

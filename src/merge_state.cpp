@@ -88,8 +88,10 @@ void drop_merge_states(int32 pipeline) {
         catalog_execute(psprintf("DROP TABLE %s", merge_states_name(pipeline)), &none);
 }
 
-// has_pages: only rows of single keys have a place for deep columns.
-static bool has_pages(Oid states) { return get_attnum(states, "sluice_deep") == InvalidAttrNumber; }
+static bool has_pages(Oid states) {
+    const char *first = get_attname(states, 1, true);
+    return first && is_page_column_name(first);
+}
 
 bool count_waiting_keys(int32 pipeline, int64 *count) {
     const Oid table = find_table(pipeline);
@@ -122,9 +124,39 @@ static int misfit(Relation table, const MergePlan *plan) {
     return -1;
 }
 
+static bool is_column(Relation table, int number, const char *name, Oid type) {
+    if (number >= RelationGetDescr(table)->natts)
+        return false;
+    Form_pg_attribute column = TupleDescAttr(RelationGetDescr(table), number);
+    return !column->attisdropped && strcmp(NameStr(column->attname), name) == 0 && column->atttypid == type;
+}
+
+// has_key_index: the primary key is over the first columns.
+static bool has_key_index(Relation table, int count) {
+    (void)RelationGetIndexList(table); // sets rd_pkindex
+    if (!OidIsValid(table->rd_pkindex))
+        return false;
+    Relation index = index_open(table->rd_pkindex, AccessShareLock);
+    bool found = IndexRelationGetNumberOfKeyAttributes(index) == count;
+    for (int i = 0; found && i < count; i++)
+        found = index->rd_index->indkey.values[i] == i + 1;
+    index_close(index, NoLock);
+    return found;
+}
+
+// is_as_made: its owner may alter it, though there is nothing to gain.
+static bool is_as_made(Relation table, const MergePlan *plan) {
+    const bool pages = has_pages(RelationGetRelid(table));
+    const int key = pages ? 1 : plan->key_count;
+    return (!pages || TupleDescAttr(RelationGetDescr(table), 0)->atttypid == INT8OID) &&
+           is_column(table, key, "sluice_times", BYTEAOID) &&
+           is_column(table, key + 1, "sluice_waiting", TEXTARRAYOID) &&
+           (pages || is_column(table, key + 2, "sluice_deep", BYTEAOID)) && has_key_index(table, key);
+}
+
 static bool fits(Oid states, const MergePlan *plan) {
     Relation table = table_open(states, AccessShareLock);
-    const bool fit = misfit(table, plan) < 0;
+    const bool fit = misfit(table, plan) < 0 && is_as_made(table, plan);
     table_close(table, NoLock);
     return fit;
 }
@@ -171,9 +203,15 @@ MergeStates *open_merge_states(const Pipeline *pipeline, const MergePlan *plan) 
     give_table(states->relation, pipeline->owner);
     Relation table = table_open(states->relation, AccessShareLock);
     check_key(pipeline, table, plan);
+    if (!is_as_made(table, plan))
+        ereport(
+            ERROR,
+            (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+             errmsg("table %s of pipeline \"%s\" was altered", merge_states_name(pipeline->id), pipeline->name),
+             errdetail("It holds when each value of a key was set, in columns and by a primary key of its own."),
+             errhint("CALL sluice.rebuild(%s), which merges everything anew.", quote_literal_cstr(pipeline->name))));
     states->page = has_pages(states->relation) ? page_of_plan(plan) : NULL;
     states->column_count = states->page ? static_cast<int>(page_column_count) : plan->key_count + own_column_count;
-    (void)RelationGetIndexList(table); // sets rd_pkindex
     states->key_index = table->rd_pkindex;
     table_close(table, NoLock);
     return states;

@@ -384,6 +384,7 @@ ErrorData *MergeWork::try_write(FoldKey **keys, int64 count, const char *place) 
         this->count(&writer);
         return NULL;
     }
+    drop_writer_cache(cache_);
     cache_ = make_writer_cache(job_->planned);
     if (!is_document_error(error) || is_key_race(error, &plan_->key_index, 1))
         ReThrowError(error);

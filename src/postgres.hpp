@@ -77,10 +77,10 @@ extern "C" {
 #include "parser/scansup.h"
 #include "partitioning/partdesc.h"
 #include "pgstat.h"
-#include "rewrite/rewriteHandler.h"
 #include "port/pg_bswap.h"
 #include "postmaster/bgworker.h"
 #include "postmaster/postmaster.h"
+#include "rewrite/rewriteHandler.h"
 #include "storage/bufmgr.h"
 #include "storage/bufpage.h"
 #include "storage/dsm.h"
@@ -151,16 +151,16 @@ inline List *exec_insert_index_tuples(ResultRelInfo *relation, TupleTableSlot *s
 #endif
 }
 
-// insert_unchanged_entry makes the entry of a row that was written over another one in a unique index whose columns say the
-// same of both. No other row can have them: that was made sure of when the first one came.
+// insert_unchanged_entry makes the entry of a row that was written over another one with the same key in the unique index of that
+// key. No other row can have it: that was made sure of when the first one came.
 inline void insert_unchanged_entry(ResultRelInfo *relation, int index, TupleTableSlot *slot, EState *estate) {
     Datum values[INDEX_MAX_KEYS];
     bool nulls[INDEX_MAX_KEYS];
     IndexInfo *info = relation->ri_IndexRelationInfo[index];
     GetPerTupleExprContext(estate)->ecxt_scantuple = slot;
     FormIndexDatum(info, slot, estate, values, nulls);
-    (void)index_insert(relation->ri_IndexRelationDescs[index], values, nulls, &slot->tts_tid,
-                       relation->ri_RelationDesc, UNIQUE_CHECK_NO, true, info);
+    (void)index_insert(relation->ri_IndexRelationDescs[index], values, nulls, &slot->tts_tid, relation->ri_RelationDesc,
+                       UNIQUE_CHECK_NO, true, info);
 }
 
 // update_tuple writes a new version of the row at `tid`.

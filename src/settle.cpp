@@ -5,8 +5,8 @@
 // same pages of index and table.
 #include "keyed.hpp"
 
+#include "key.hpp"
 #include "lineage_scope.hpp"
-
 #include "names.hpp"
 
 namespace sluice {
@@ -28,19 +28,9 @@ static int compare_keys(const void *left, const void *right, void *context) {
     return 0;
 }
 
-// place_keys gives each row a number that sorts like the first column of its key, where that is a number; else 0.
 static void place_keys(const Keyed *keyed, Oid type) {
-    for (int i = 0; i < keyed->row_count; i++) {
-        const Datum key = keyed->rows[i]->key[0];
-        int64 place = 0;
-        if (type == INT4OID || type == DATEOID)
-            place = DatumGetInt32(key);
-        else if (type == INT2OID)
-            place = DatumGetInt16(key);
-        else if (type == INT8OID || type == TIMESTAMPOID || type == TIMESTAMPTZOID)
-            place = DatumGetInt64(key);
-        keyed->rows[i]->place = place;
-    }
+    for (int i = 0; i < keyed->row_count; i++)
+        keyed->rows[i]->place = number_of_key(type, keyed->rows[i]->key[0]);
 }
 
 static void look_up_row(Writer *writer, Target *target, KeyedRow *row) {
@@ -83,6 +73,12 @@ static void look_up_rows(Writer *writer, Target *target) {
     pg_unreachable();
 }
 
+// has_key_alone tells whether a leaf's only index is that of the key, which a row keeps when it is written over another one. (That of a
+// partition may be checked at the end, though the root's is not.)
+static bool has_key_alone(const ResultRelInfo *leaf) {
+    return leaf->ri_NumIndices == 1 && leaf->ri_IndexRelationDescs[0]->rd_index->indimmediate;
+}
+
 static void update_row(Writer *writer, Target *target, KeyedRow *row) {
     ResultRelInfo *leaf = row->leaf;
     TupleTableSlot *slot = leaf_probe(writer, target->keyed, leaf)->fresh;
@@ -93,8 +89,8 @@ static void update_row(Writer *writer, Target *target, KeyedRow *row) {
     if (update_tuple(leaf->ri_RelationDesc, &row->tid, slot, writer->command, GetActiveSnapshot(), &entries) != TM_Ok)
         lost_race(target);
     List *recheck = NIL;
-    if (entries == IndexEntries::All && leaf->ri_NumIndices == 1)
-        insert_unchanged_entry(leaf, 0, slot, writer->estate); // the key's
+    if (entries == IndexEntries::All && has_key_alone(leaf))
+        insert_unchanged_entry(leaf, 0, slot, writer->estate);
     else if (entries != IndexEntries::None && leaf->ri_NumIndices > 0)
         recheck = exec_insert_index_tuples(leaf, slot, writer->estate, true, entries);
     if (unlikely(writer->places))

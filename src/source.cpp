@@ -163,11 +163,14 @@ static Datum copy_value(RowBatch *batch, Form_pg_attribute column, Datum value) 
         return value;
     const char *from = DatumGetPointer(value);
     const Size size = column->attlen == -1 ? VARSIZE_ANY(from) : datumGetSize(value, false, column->attlen);
-    const Size room = MAXALIGN(size);
-    char *copy = batch->buffer + batch->bytes;
-    batch->bytes += room;
-    if (batch->bytes > batch->room)
+    batch->bytes += size;
+    char *copy;
+    if (MAXALIGN(size) <= batch->room - batch->used) {
+        copy = batch->buffer + batch->used;
+        batch->used += MAXALIGN(size);
+    } else {
         copy = static_cast<char *>(palloc(size));
+    }
     memcpy(copy, from, size);
     return PointerGetDatum(copy);
 }
@@ -224,7 +227,7 @@ static void prepare_batch(SourceReader *reader, RowBatch *batch) {
         MemoryContextSwitchTo(before);
     }
     batch->count = 0;
-    batch->bytes = 0;
+    batch->used = batch->bytes = 0;
 }
 
 // fetch_batch gets the next rows as values. Long rows come in smaller numbers.

@@ -36,8 +36,8 @@ constexpr int steady_rows = 16; // the least that one fetch brings, but for the 
 struct RowBatch {
     MemoryContext memory; // of what fits neither the arrays nor the buffer
     char *buffer;
-    Size room;     // in it
-    Datum *values; // row by row
+    Size room, used; // in it
+    Datum *values;   // row by row
     bool *nulls;
     int count;
     Size bytes; // that the values take, but for those in the arrays

@@ -53,8 +53,10 @@ struct WriterRow {
     bool *absent; // mode merge: set it for a column that is to stay as it is; else NULL
 };
 
-// A WriterCache keeps buffers from one batch to the next, as long as no relation changes; it goes with its memory context.
-WriterCache *make_writer_cache(MemoryContext memory);
+// A WriterCache keeps buffers from one batch to the next, as long as no relation changes and none of its writers failed; it goes
+// with its parent, or when it is dropped.
+WriterCache *make_writer_cache(MemoryContext parent);
+void drop_writer_cache(WriterCache *cache);
 
 // writer_begin opens a batch. `interferes`: between the rows the caller runs code of users that could change what was put.
 // `undoable`: documents may have to be forgotten, see below.
