@@ -64,6 +64,31 @@ static bool is_key(const Keyed *keyed, int number) {
     return false;
 }
 
+// is_written_one_way tells whether equal values of a type are the same to the byte (1.0 and 1.00 are not).
+static bool is_written_one_way(Oid type, Oid collation) {
+    switch (getBaseType(type)) {
+    case INT2OID:
+    case INT4OID:
+    case INT8OID:
+    case DATEOID:
+    case TIMESTAMPOID:
+    case TIMESTAMPTZOID:
+    case UUIDOID:
+        return true;
+    case TEXTOID:
+    case VARCHAROID:
+        return get_collation_isdeterministic(collation);
+    }
+    return false;
+}
+
+static bool is_key_written_one_way(const Keyed *keyed, TupleDesc columns) {
+    for (int i = 0; i < keyed->count; i++)
+        if (!is_written_one_way(TupleDescAttr(columns, keyed->columns[i] - 1)->atttypid, keyed->collations[i]))
+            return false;
+    return true;
+}
+
 // plan_query writes the statements of a target by query: how a key is asked for, and how rows are written.
 static void plan_query(Target *target) {
     Keyed *keyed = target->keyed;
@@ -100,24 +125,6 @@ static void plan_query(Target *target) {
                             skips ? "NOTHING" : psprintf("UPDATE SET %s", sets.data));
 }
 
-// is_written_one_way tells whether equal values of a type are the same to the byte (1.0 and 1.00 are not).
-static bool is_written_one_way(Oid type, Oid collation) {
-    switch (getBaseType(type)) {
-    case INT2OID:
-    case INT4OID:
-    case INT8OID:
-    case DATEOID:
-    case TIMESTAMPOID:
-    case TIMESTAMPTZOID:
-    case UUIDOID:
-        return true;
-    case TEXTOID:
-    case VARCHAROID:
-        return get_collation_isdeterministic(collation);
-    }
-    return false;
-}
-
 // may_look_up_late tells whether nobody needs to know what a row holds before the batch is settled: its children, if any, are
 // replaced and refer to nothing but its key.
 static bool may_look_up_late(const Writer *writer, const Target *target, const WriterTarget *all) {
@@ -140,6 +147,7 @@ void open_keyed(Writer *writer, Target *target, const WriterTarget *all) {
     plan_key(keyed, target->relation, wanted->key_index);
     plan_newest(keyed, target->relation, wanted->newest_by);
     keyed->index = wanted->key_index;
+    keyed->one_way = is_key_written_one_way(keyed, RelationGetDescr(target->relation));
     keyed->returned_count = bms_num_members(target->returned);
     keyed->size = 1024;
     keyed->buckets = static_cast<KeyedRow **>(palloc0(sizeof(KeyedRow *) * keyed->size));

@@ -38,6 +38,7 @@ struct Keyed {
     int row_count, row_room;
     LeafProbe *probes, *last;
     TupleTableSlot *known; // a row that the batch knows, of the root's row type
+    bool one_way;          // equal keys are the same to the byte
     bool late;             // keys are looked up all at once, in their order, when the batch is settled
     SPIPlanPtr find;       // by query
     char *write;

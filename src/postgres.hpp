@@ -153,14 +153,9 @@ inline List *exec_insert_index_tuples(ResultRelInfo *relation, TupleTableSlot *s
 
 // insert_unchanged_entry makes the entry of a row that was written over another one with the same key in the unique index of that
 // key. No other row can have it: that was made sure of when the first one came.
-inline void insert_unchanged_entry(ResultRelInfo *relation, int index, TupleTableSlot *slot, EState *estate) {
-    Datum values[INDEX_MAX_KEYS];
-    bool nulls[INDEX_MAX_KEYS];
-    IndexInfo *info = relation->ri_IndexRelationInfo[index];
-    GetPerTupleExprContext(estate)->ecxt_scantuple = slot;
-    FormIndexDatum(info, slot, estate, values, nulls);
-    (void)index_insert(relation->ri_IndexRelationDescs[index], values, nulls, &slot->tts_tid, relation->ri_RelationDesc,
-                       UNIQUE_CHECK_NO, true, info);
+inline void insert_unchanged_entry(ResultRelInfo *relation, int index, Datum *values, bool *nulls, ItemPointer tid) {
+    (void)index_insert(relation->ri_IndexRelationDescs[index], values, nulls, tid, relation->ri_RelationDesc,
+                       UNIQUE_CHECK_NO, true, relation->ri_IndexRelationInfo[index]);
 }
 
 // update_tuple writes a new version of the row at `tid`.

@@ -73,10 +73,40 @@ static void look_up_rows(Writer *writer, Target *target) {
     pg_unreachable();
 }
 
-// has_key_alone tells whether a leaf's only index is that of the key, which a row keeps when it is written over another one. (That of a
-// partition may be checked at the end, though the root's is not.)
+// has_key_alone tells whether a leaf's only index is that of the key, which a row keeps when it is written over another one. (That
+// of a partition may be checked at the end, though the root's is not.)
 static bool has_key_alone(const ResultRelInfo *leaf) {
     return leaf->ri_NumIndices == 1 && leaf->ri_IndexRelationDescs[0]->rd_index->indimmediate;
+}
+
+static bool has_update_triggers(const Target *target, const ResultRelInfo *leaf) {
+    return target->update_capture || (leaf->ri_TrigDesc && leaf->ri_TrigDesc->trig_update_after_row);
+}
+
+// may_wait_for_entry tells whether the entry of a row may be made when the rows around it are written, too: nobody looks at the row
+// before, and its key, as the batch knows it, is all that the entry has.
+static bool may_wait_for_entry(const Target *target, const ResultRelInfo *leaf) {
+    const Form_pg_index index = leaf->ri_IndexRelationDescs[0]->rd_index;
+    return target->keyed->one_way && index->indnatts == index->indnkeyatts && !has_update_triggers(target, leaf);
+}
+
+static List *make_entries(Writer *writer, Target *target, KeyedRow *row, TupleTableSlot *slot, IndexEntries entries) {
+    ResultRelInfo *leaf = row->leaf;
+    if (entries == IndexEntries::None || leaf->ri_NumIndices == 0)
+        return NIL;
+    if (entries != IndexEntries::All || !has_key_alone(leaf))
+        return exec_insert_index_tuples(leaf, slot, writer->estate, true, entries);
+    if (may_wait_for_entry(target, leaf)) {
+        row->tid = slot->tts_tid;
+        row->entry_due = true;
+        return NIL;
+    }
+    Datum values[INDEX_MAX_KEYS];
+    bool nulls[INDEX_MAX_KEYS];
+    GetPerTupleExprContext(writer->estate)->ecxt_scantuple = slot;
+    FormIndexDatum(leaf->ri_IndexRelationInfo[0], slot, writer->estate, values, nulls);
+    insert_unchanged_entry(leaf, 0, values, nulls, &slot->tts_tid);
+    return NIL;
 }
 
 static void update_row(Writer *writer, Target *target, KeyedRow *row) {
@@ -88,14 +118,10 @@ static void update_row(Writer *writer, Target *target, KeyedRow *row) {
     IndexEntries entries;
     if (update_tuple(leaf->ri_RelationDesc, &row->tid, slot, writer->command, GetActiveSnapshot(), &entries) != TM_Ok)
         lost_race(target);
-    List *recheck = NIL;
-    if (entries == IndexEntries::All && has_key_alone(leaf))
-        insert_unchanged_entry(leaf, 0, slot, writer->estate);
-    else if (entries != IndexEntries::None && leaf->ri_NumIndices > 0)
-        recheck = exec_insert_index_tuples(leaf, slot, writer->estate, true, entries);
+    List *recheck = make_entries(writer, target, row, slot, entries);
     if (unlikely(writer->places))
         place_row(slot->tts_tableOid, &slot->tts_tid, row->document);
-    if (target->update_capture || (leaf->ri_TrigDesc && leaf->ri_TrigDesc->trig_update_after_row))
+    if (has_update_triggers(target, leaf))
         fire_after_row_update(writer->estate, leaf, &row->tid, slot, recheck, target->update_capture);
     list_free(recheck);
     ExecClearTuple(slot);
@@ -127,7 +153,21 @@ static bool has_implied_children(const Writer *writer, const Target *target) {
     return false;
 }
 
-// update_rows writes over the rows that are there, in the order in which they lie.
+// make_due_entries makes entries one after the other: each step of the work stays in the processor's cache.
+static void make_due_entries(Writer *writer, KeyedRow *const *rows, int count) {
+    bool nulls[INDEX_MAX_KEYS] = {};
+    for (int i = 0; i < count; i++) {
+        if (!rows[i]->entry_due)
+            continue;
+        CHECK_FOR_INTERRUPTS();
+        writer->flushing_document = rows[i]->document;
+        insert_unchanged_entry(rows[i]->leaf, 0, rows[i]->key, nulls, &rows[i]->tid);
+        rows[i]->entry_due = false;
+        ResetPerTupleExprContext(writer->estate);
+    }
+}
+
+// update_rows writes over the rows that are there, in the order in which they lie; then the entries of those that wait for them.
 static void update_rows(Writer *writer, Target *target) {
     Keyed *keyed = target->keyed;
     const bool locks = has_implied_children(writer, target);
@@ -148,6 +188,7 @@ static void update_rows(Writer *writer, Target *target) {
             lock_parent(writer, target, rows[i]);
         ResetPerTupleExprContext(writer->estate);
     }
+    make_due_entries(writer, rows, count);
     MemoryContextSwitchTo(before);
     writer->flushing_document = -1;
 }

@@ -7,6 +7,7 @@
 // Types without an order (json, point ...) are compared as texts: dimension.cpp writes the same comparison as SQL.
 #include "tally.hpp"
 
+#include "key.hpp"
 #include "mapping.hpp"
 #include "signed.hpp"
 
@@ -279,22 +280,6 @@ struct Place {
     TallyGroup *group;
 };
 
-// number_of gives a number that sorts like a value; 0 for types that have none.
-static int64 number_of(const TallyColumn *column, Datum value) {
-    switch (column->type) {
-    case INT2OID:
-        return DatumGetInt16(value);
-    case INT4OID:
-    case DATEOID:
-        return DatumGetInt32(value);
-    case INT8OID:
-    case TIMESTAMPOID:
-    case TIMESTAMPTZOID:
-        return DatumGetInt64(value);
-    }
-    return 0;
-}
-
 static int compare_places(const void *left, const void *right, void *context) {
     const Tally *tally = static_cast<const Tally *>(context);
     const Place *a = static_cast<const Place *>(left), *b = static_cast<const Place *>(right);
@@ -303,7 +288,8 @@ static int compare_places(const void *left, const void *right, void *context) {
         return a->number < b->number ? -1 : 1;
     for (int i = 0; i < tally->key_count; i++) {
         const TallyColumn *column = &tally->columns[i];
-        const int64 one = number_of(column, a->group->values[i]), other = number_of(column, b->group->values[i]);
+        const int64 one = number_of_key(column->type, a->group->values[i]),
+                    other = number_of_key(column->type, b->group->values[i]);
         if (one != other)
             return one < other ? -1 : 1;
         const int side = column->plain ? 0 : compare_values(column, a->group->values[i], b->group->values[i]);
@@ -317,7 +303,7 @@ void sort_groups(Tally *tally) {
     Place *places =
         static_cast<Place *>(MemoryContextAllocHuge(tally->memory, sizeof(Place) * (tally->group_count + 1)));
     for (int64 i = 0; i < tally->group_count; i++)
-        places[i] = Place{number_of(&tally->columns[0], tally->groups[i]->values[0]), tally->groups[i]};
+        places[i] = Place{number_of_key(tally->columns[0].type, tally->groups[i]->values[0]), tally->groups[i]};
     qsort_arg(places, tally->group_count, sizeof(Place), compare_places, tally);
     for (int64 i = 0; i < tally->group_count; i++)
         tally->groups[i] = places[i].group;

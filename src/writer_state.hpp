@@ -89,6 +89,7 @@ struct KeyedRow {
     int at;
     HeapTuple pending;          // what it shall be, of the leaf's row type; by query what is known, of the root's
     bool changed;               // pending is to be written
+    bool entry_due;             // it was, and its entry in the key's index is to be made
     bool late;                  // it was looked up late: until then pending is what was put
     Datum *returned, *previous; // what children refer to: as it will be stored, and as it was before
     bool *returned_nulls, *previous_nulls;
