@@ -26,8 +26,10 @@ void put_in_queue(FoldQueue *queue, const SourceRow *row) {
     const Fold *fold = queue->fold;
     const int at = queue->count++;
     queue->rows[at] = *row;
+    MemoryContext before = MemoryContextSwitchTo(queue->row); // some hash functions leave copies behind
     queue->hashes[at] =
         has_key(fold->plan, row) ? fold_hash(fold->plan, row->columns) : 0; // without a key it is refused
+    MemoryContextSwitchTo(before);
     expect_slot(fold, queue->hashes[at]);
 }
 

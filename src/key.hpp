@@ -8,7 +8,21 @@ namespace sluice {
 // find_key_index finds a plain unique index over just these columns; InvalidOid when there is none.
 Oid find_key_index(Relation relation, const char *const *columns, int count);
 
-// number_of_key gives a number that sorts like the value of a key, where that is one of a type (no domain) of numbers; else 0.
+// is_number_type tells of types (no domains) whose values are numbers: equal ones are the same to the byte.
+inline bool is_number_type(Oid type) {
+    switch (type) {
+    case INT2OID:
+    case INT4OID:
+    case INT8OID:
+    case DATEOID:
+    case TIMESTAMPOID:
+    case TIMESTAMPTZOID:
+        return true;
+    }
+    return false;
+}
+
+// number_of_key gives a number that sorts like the value of a key, where that is of such a type; else 0.
 inline int64 number_of_key(Oid type, Datum value) {
     switch (type) {
     case INT2OID:

@@ -14,6 +14,7 @@
 // delivery in the same batch is known by its version, and left out when the buffer is written.
 #include "keyed.hpp"
 
+#include "key.hpp"
 #include "names.hpp"
 
 namespace sluice {
@@ -66,20 +67,10 @@ static bool is_key(const Keyed *keyed, int number) {
 
 // is_written_one_way tells whether equal values of a type are the same to the byte (1.0 and 1.00 are not).
 static bool is_written_one_way(Oid type, Oid collation) {
-    switch (getBaseType(type)) {
-    case INT2OID:
-    case INT4OID:
-    case INT8OID:
-    case DATEOID:
-    case TIMESTAMPOID:
-    case TIMESTAMPTZOID:
-    case UUIDOID:
-        return true;
-    case TEXTOID:
-    case VARCHAROID:
+    const Oid base = getBaseType(type);
+    if (base == TEXTOID || base == VARCHAROID)
         return get_collation_isdeterministic(collation);
-    }
-    return false;
+    return is_number_type(base) || base == UUIDOID;
 }
 
 static bool is_key_written_one_way(const Keyed *keyed, TupleDesc columns) {

@@ -88,25 +88,21 @@ static WaitingText *give_waiting(const MergePlan *plan, const MergeState *state)
     pg_unreachable();
 }
 
-static void read_row_times(const MergePlan *plan, Datum stored, MergeState *state) {
+static void read_row_times(const MergePlan *plan, Datum stored, int64 *times, MergeState *state) {
     struct varlena *data = PG_DETOAST_DATUM_PACKED(stored);
-    int64 *times = make_times(plan);
     for (int i = 0; i < count_times(plan); i++)
         times[i] = unknown_moment; // as what a state was written without
     memcpy(times, VARDATA_ANY(data),
            sizeof(int64) * Min(VARSIZE_ANY_EXHDR(data) / sizeof(int64), static_cast<Size>(count_times(plan))));
     take_times(plan, times, state);
-    pfree(times);
 }
 
-static Datum write_row_times(const MergePlan *plan, const MergeState *state) {
+static Datum write_row_times(const MergePlan *plan, const MergeState *state, int64 *times) {
     const Size size = sizeof(int64) * count_times(plan);
     bytea *stored = static_cast<bytea *>(palloc(VARHDRSZ + size));
     SET_VARSIZE(stored, VARHDRSZ + size);
-    int64 *times = make_times(plan);
     give_times(plan, state, times);
     memcpy(VARDATA(stored), times, size);
-    pfree(times);
     return PointerGetDatum(stored);
 }
 
@@ -155,20 +151,21 @@ static Datum write_row_waiting(const MergePlan *plan, const MergeState *state) {
     return PointerGetDatum(construct_md_array(texts, nulls, 1, dimensions, lower, TEXTOID, -1, false, TYPALIGN_INT));
 }
 
-static void read_row_state(const MergePlan *plan, const Datum *values, const bool *nulls, MergeState *state) {
+static void read_row_state(const MergePlan *plan, const Datum *values, const bool *nulls, int64 *times,
+                           MergeState *state) {
     if (nulls[plan->key_count + times_column])
         damaged_row();
-    read_row_times(plan, values[plan->key_count + times_column], state);
+    read_row_times(plan, values[plan->key_count + times_column], times, state);
     if (!nulls[plan->key_count + waiting_column])
         read_row_waiting(plan, values[plan->key_count + waiting_column], state);
     if (!nulls[plan->key_count + deep_column])
         read_row_deep(plan, values[plan->key_count + deep_column], state);
 }
 
-static void fill_row_state(const MergePlan *plan, const MergeState *state, WriterRow *row) {
+static void fill_row_state(const MergePlan *plan, const MergeState *state, int64 *times, WriterRow *row) {
     Datum *values = &row->values[plan->key_count];
     bool *nulls = &row->nulls[plan->key_count];
-    values[times_column] = write_row_times(plan, state);
+    values[times_column] = write_row_times(plan, state, times);
     nulls[times_column] = false;
     nulls[waiting_column] = !state->waits;
     if (state->waits)
@@ -220,41 +217,46 @@ bool shares_row(const MergeStates *states, const FoldKey *left, const FoldKey *r
 
 MergeState read_merge_state(const MergeStates *states, const FoldKey *key, const Datum *values, const bool *nulls) {
     MergeState state = make_merge_state(states->plan);
+    int64 *times = make_times(states->plan);
     know_nothing(states->plan, &state);
     if (states->page) {
         MergePage page{};
         page.relation = states->relation;
         page.memory = CurrentMemoryContext;
         read_page(&page, values, nulls);
-        read_page_state(states->plan, &page, key, make_times(states->plan), &state);
+        read_page_state(states->plan, &page, key, times, &state);
     } else {
-        read_row_state(states->plan, values, nulls, &state);
+        read_row_state(states->plan, values, nulls, times, &state);
     }
     return state;
 }
 
 struct StateKeeper {
+    MemoryContext memory; // of all this
     const MergeStates *states;
     Writer *writer;
     int target;
     MergeState state; // of the key found last
+    int64 *times;     // of a key
     // with pages
     MergePage page;
     bool at_hand, changed; // the page
-    int64 *times;          // of a key
 };
 
 StateKeeper *keep_merge_states(const MergeStates *states, Writer *writer, int target) {
+    MemoryContext memory = AllocSetContextCreate(CurrentMemoryContext, "sluice merge states", ALLOCSET_DEFAULT_SIZES);
+    MemoryContext before = MemoryContextSwitchTo(memory);
     StateKeeper *keeper = static_cast<StateKeeper *>(palloc0(sizeof(StateKeeper)));
+    keeper->memory = memory;
     keeper->states = states;
     keeper->writer = writer;
     keeper->target = target;
     keeper->state = make_merge_state(states->plan);
-    if (!states->page)
-        return keeper;
-    keeper->page.relation = states->relation;
-    keeper->page.memory = AllocSetContextCreate(CurrentMemoryContext, "sluice merge page", ALLOCSET_DEFAULT_SIZES);
     keeper->times = make_times(states->plan);
+    keeper->page.relation = states->relation;
+    if (states->page)
+        keeper->page.memory = AllocSetContextCreate(memory, "sluice merge page", ALLOCSET_DEFAULT_SIZES);
+    MemoryContextSwitchTo(before);
     return keeper;
 }
 
@@ -291,7 +293,7 @@ MergeState find_merge_state(StateKeeper *keeper, const FoldKey *key) {
     } else {
         WriterRow there;
         if (find_key_row(keeper, key, &there))
-            read_row_state(plan, there.values, there.nulls, &state);
+            read_row_state(plan, there.values, there.nulls, keeper->times, &state);
     }
     return state;
 }
@@ -303,7 +305,7 @@ void put_merge_state(StateKeeper *keeper, const FoldKey *key, const MergeState *
         keeper->changed = true;
     } else {
         WriterRow row = writer_asked(keeper->writer, keeper->target);
-        fill_row_state(plan, state, &row);
+        fill_row_state(plan, state, keeper->times, &row);
         writer_put(keeper->writer, keeper->target);
     }
 }
@@ -317,15 +319,6 @@ void leave_merge_states(StateKeeper *keeper) {
     keeper->at_hand = keeper->changed = false;
 }
 
-void drop_keeper(StateKeeper *keeper) {
-    if (keeper->page.memory)
-        MemoryContextDelete(keeper->page.memory);
-    if (keeper->times)
-        pfree(keeper->times);
-    pfree(keeper->state.moments);
-    pfree(keeper->state.waiting);
-    pfree(keeper->state.deep);
-    pfree(keeper);
-}
+void drop_keeper(StateKeeper *keeper) { MemoryContextDelete(keeper->memory); }
 
 } // namespace sluice

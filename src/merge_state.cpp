@@ -3,6 +3,7 @@
 
 #include "catalog.hpp"
 #include "cursor.hpp"
+#include "key.hpp"
 #include "merge_page.hpp"
 #include "names.hpp"
 
@@ -131,17 +132,12 @@ static bool is_column(Relation table, int number, const char *name, Oid type) {
     return !column->attisdropped && strcmp(NameStr(column->attname), name) == 0 && column->atttypid == type;
 }
 
-// has_key_index: the primary key is over the first columns.
-static bool has_key_index(Relation table, int count) {
-    (void)RelationGetIndexList(table); // sets rd_pkindex
-    if (!OidIsValid(table->rd_pkindex))
-        return false;
-    Relation index = index_open(table->rd_pkindex, AccessShareLock);
-    bool found = IndexRelationGetNumberOfKeyAttributes(index) == count;
-    for (int i = 0; found && i < count; i++)
-        found = index->rd_index->indkey.values[i] == i + 1;
-    index_close(index, NoLock);
-    return found;
+// states_index finds the index of the table's key, which its first columns are.
+static Oid states_index(Relation table, int count) {
+    const char **names = static_cast<const char **>(palloc(sizeof(char *) * count));
+    for (int i = 0; i < count; i++)
+        names[i] = NameStr(TupleDescAttr(RelationGetDescr(table), i)->attname);
+    return find_key_index(table, names, count);
 }
 
 // is_as_made: its owner may alter it, though there is nothing to gain.
@@ -151,7 +147,7 @@ static bool is_as_made(Relation table, const MergePlan *plan) {
     return (!pages || TupleDescAttr(RelationGetDescr(table), 0)->atttypid == INT8OID) &&
            is_column(table, key, "sluice_times", BYTEAOID) &&
            is_column(table, key + 1, "sluice_waiting", TEXTARRAYOID) &&
-           (pages || is_column(table, key + 2, "sluice_deep", BYTEAOID)) && has_key_index(table, key);
+           (pages || is_column(table, key + 2, "sluice_deep", BYTEAOID)) && OidIsValid(states_index(table, key));
 }
 
 static bool fits(Oid states, const MergePlan *plan) {
@@ -212,7 +208,7 @@ MergeStates *open_merge_states(const Pipeline *pipeline, const MergePlan *plan) 
              errhint("CALL sluice.rebuild(%s), which merges everything anew.", quote_literal_cstr(pipeline->name))));
     states->page = has_pages(states->relation) ? page_of_plan(plan) : NULL;
     states->column_count = states->page ? static_cast<int>(page_column_count) : plan->key_count + own_column_count;
-    states->key_index = table->rd_pkindex;
+    states->key_index = states_index(table, states->page ? 1 : plan->key_count);
     table_close(table, NoLock);
     return states;
 }

@@ -180,7 +180,7 @@ int64 MergeWork::room(int64 rows) {
         return first_rows;
     const Size used = fold_size(fold_), left = memory_limit() > used ? memory_limit() - used : 0;
     const int64 fit = static_cast<int64>(left / (used / rows + 1));
-    if (rows == first_rows)
+    if (rows < more_rows)
         return Max(Min(fit, more_rows), fewest);
     return Max(Min(fit, Max(fit / 4 * 3, most_at_once)), fewest);
 }

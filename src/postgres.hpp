@@ -20,7 +20,6 @@ extern "C" {
 #include "access/xact.h"
 #include "access/xlog.h"
 #include "catalog/dependency.h"
-#include "catalog/index.h"
 #include "catalog/namespace.h"
 #include "catalog/objectaddress.h"
 #include "catalog/partition.h"
@@ -151,11 +150,11 @@ inline List *exec_insert_index_tuples(ResultRelInfo *relation, TupleTableSlot *s
 #endif
 }
 
-// insert_unchanged_entry makes the entry of a row that was written over another one with the same key in the unique index of that
-// key. No other row can have it: that was made sure of when the first one came.
-inline void insert_unchanged_entry(ResultRelInfo *relation, int index, Datum *values, bool *nulls, ItemPointer tid) {
-    (void)index_insert(relation->ri_IndexRelationDescs[index], values, nulls, tid, relation->ri_RelationDesc,
-                       UNIQUE_CHECK_NO, true, relation->ri_IndexRelationInfo[index]);
+// insert_unchanged_entry makes the entry of a row that was written over another one with the same key, in the only index of its
+// relation, that of the key. No other row can have it: that was made sure of when the first one came.
+inline void insert_unchanged_entry(ResultRelInfo *relation, Datum *key, bool *nulls, ItemPointer tid) {
+    (void)index_insert(relation->ri_IndexRelationDescs[0], key, nulls, tid, relation->ri_RelationDesc, UNIQUE_CHECK_NO,
+                       true, relation->ri_IndexRelationInfo[0]);
 }
 
 // update_tuple writes a new version of the row at `tid`.

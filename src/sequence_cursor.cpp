@@ -280,8 +280,8 @@ void SequenceCursor::prepare(Relation source, const SourceColumns *columns) {
                  "OPERATOR(pg_catalog.>) $1 AND s.%s OPERATOR(pg_catalog.<=) $2 ORDER BY s.%s LIMIT $3",
                  order, relation_name(source_), order, order, order);
     const char *lying = psprintf("SELECT s.%s::pg_catalog.int8, %s FROM %s s WHERE s.%s OPERATOR(pg_catalog.>) $1 "
-                                "AND s.%s OPERATOR(pg_catalog.<=) $2",
-                                order, column_list(columns), relation_name(source_), order, order);
+                                 "AND s.%s OPERATOR(pg_catalog.<=) $2",
+                                 order, column_list(columns), relation_name(source_), order, order);
     lying_ = columns->any_order ? prepare_reader(lying, 2, types, columns, false) : NULL;
     const SourceColumns none{};
     numbers_ = prepare_reader(numbers, lengthof(types), types, &none, indexed);
@@ -321,7 +321,7 @@ bool SequenceCursor::look() {
 int64 SequenceCursor::bound_of(int64 rows) const {
     constexpr int64 many = 10000;
     const int64 from = next_.position;
-    if (!lying_ || sparse_ || rows < many || from == nothing_read || from < 0 || sample_.safe - from < many)
+    if (!lying_ || sparse_ || rows < many || from < 0 || sample_.safe - from < many)
         return nothing_read;
     return sample_.safe - from <= rows ? sample_.safe : from + rows;
 }
@@ -332,8 +332,8 @@ bool SequenceCursor::open(int64 rows) {
     bound_ = bound_of(rows);
     left_ = bound_ == nothing_read ? rows : bound_ - next_.position;
     open_ = bound_ == nothing_read ? reader_ : lying_;
-    Datum parameters[] = {Int64GetDatum(next_.position),
-                          Int64GetDatum(bound_ == nothing_read ? sample_.safe : bound_), Int64GetDatum(rows)};
+    Datum parameters[] = {Int64GetDatum(next_.position), Int64GetDatum(bound_ == nothing_read ? sample_.safe : bound_),
+                          Int64GetDatum(rows)};
     open_reader(open_, parameters);
     return true;
 }

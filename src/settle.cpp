@@ -73,39 +73,27 @@ static void look_up_rows(Writer *writer, Target *target) {
     pg_unreachable();
 }
 
-// has_key_alone tells whether a leaf's only index is that of the key, which a row keeps when it is written over another one. (That
-// of a partition may be checked at the end, though the root's is not.)
-static bool has_key_alone(const ResultRelInfo *leaf) {
-    return leaf->ri_NumIndices == 1 && leaf->ri_IndexRelationDescs[0]->rd_index->indimmediate;
-}
-
 static bool has_update_triggers(const Target *target, const ResultRelInfo *leaf) {
     return target->update_capture || (leaf->ri_TrigDesc && leaf->ri_TrigDesc->trig_update_after_row);
 }
 
-// may_wait_for_entry tells whether the entry of a row may be made when the rows around it are written, too: nobody looks at the row
-// before, and its key, as the batch knows it, is all that the entry has.
+// may_wait_for_entry tells whether the index entry of a row may be made when the rows around it are written, too, and without a look
+// for others: nobody looks at the row before, and the leaf's only index is that of the key, which it keeps, as the batch knows it.
+// (That of a partition may be checked at the end, though the root's is not.)
 static bool may_wait_for_entry(const Target *target, const ResultRelInfo *leaf) {
+    if (leaf->ri_NumIndices != 1 || !target->keyed->one_way || has_update_triggers(target, leaf))
+        return false;
     const Form_pg_index index = leaf->ri_IndexRelationDescs[0]->rd_index;
-    return target->keyed->one_way && index->indnatts == index->indnkeyatts && !has_update_triggers(target, leaf);
+    return index->indimmediate && index->indnatts == index->indnkeyatts;
 }
 
 static List *make_entries(Writer *writer, Target *target, KeyedRow *row, TupleTableSlot *slot, IndexEntries entries) {
-    ResultRelInfo *leaf = row->leaf;
-    if (entries == IndexEntries::None || leaf->ri_NumIndices == 0)
+    if (entries == IndexEntries::None || row->leaf->ri_NumIndices == 0)
         return NIL;
-    if (entries != IndexEntries::All || !has_key_alone(leaf))
-        return exec_insert_index_tuples(leaf, slot, writer->estate, true, entries);
-    if (may_wait_for_entry(target, leaf)) {
-        row->tid = slot->tts_tid;
-        row->entry_due = true;
-        return NIL;
-    }
-    Datum values[INDEX_MAX_KEYS];
-    bool nulls[INDEX_MAX_KEYS];
-    GetPerTupleExprContext(writer->estate)->ecxt_scantuple = slot;
-    FormIndexDatum(leaf->ri_IndexRelationInfo[0], slot, writer->estate, values, nulls);
-    insert_unchanged_entry(leaf, 0, values, nulls, &slot->tts_tid);
+    if (entries != IndexEntries::All || !may_wait_for_entry(target, row->leaf))
+        return exec_insert_index_tuples(row->leaf, slot, writer->estate, true, entries);
+    row->tid = slot->tts_tid;
+    row->entry_due = true;
     return NIL;
 }
 
@@ -161,7 +149,7 @@ static void make_due_entries(Writer *writer, KeyedRow *const *rows, int count) {
             continue;
         CHECK_FOR_INTERRUPTS();
         writer->flushing_document = rows[i]->document;
-        insert_unchanged_entry(rows[i]->leaf, 0, rows[i]->key, nulls, &rows[i]->tid);
+        insert_unchanged_entry(rows[i]->leaf, rows[i]->key, nulls, &rows[i]->tid);
         rows[i]->entry_due = false;
         ResetPerTupleExprContext(writer->estate);
     }

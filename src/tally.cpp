@@ -21,19 +21,6 @@ namespace sluice {
     pg_unreachable();
 }
 
-static bool is_plain(Oid type) {
-    switch (type) {
-    case INT2OID:
-    case INT4OID:
-    case INT8OID:
-    case DATEOID:
-    case TIMESTAMPOID:
-    case TIMESTAMPTZOID:
-        return true;
-    }
-    return false;
-}
-
 static void prepare_key(TallyColumn *column, const TypeCacheEntry *type, const char *pointer) {
     if (!OidIsValid(type->hash_proc_finfo.fn_oid) || !OidIsValid(type->eq_opr_finfo.fn_oid) || !column->ordered)
         wrong_type(pointer, column->type, "cannot be a key: it has no hash, equality and order");
@@ -45,7 +32,7 @@ void describe_tally_column(TallyColumn *column, TallyRole role, Oid type, Oid co
     column->role = role;
     column->type = getBaseType(type);
     column->collation = collation;
-    column->plain = is_plain(column->type);
+    column->plain = is_number_type(column->type);
     get_typlenbyval(column->type, &column->length, &column->by_value);
     TypeCacheEntry *entry =
         lookup_type_cache(column->type, TYPECACHE_HASH_PROC_FINFO | TYPECACHE_EQ_OPR_FINFO | TYPECACHE_CMP_PROC_FINFO);
