@@ -16,7 +16,7 @@ VERSION := $(shell sed -n "s/^default_version *= *'\(.*\)'.*/\1/p" sluice.contro
 
 # The C++ sources, src/NAME.cpp: what others stand on comes first.
 ROOMS := bridge names naming catalog json_text value path mapping mapping_text document content coercion convert format foreign_key lineage_scope \
-	leaf_buffer probe_walk keyed settle replaced writer lineage_tables lineage sequence seen arrival leaves source expression row_expressions order stamp work_list arrival_index ledger compare \
+	leaf_buffer probe_walk keyed settle replaced writer lineage_tables lineage sequence seen arrival leaves plain_scan source expression row_expressions order stamp work_list arrival_index ledger compare \
 	shape dictionary coverage infer ddl key key_plan shred_plan shred sample grow cursor sequence_cursor snapshot_cursor hash_start hash_pass hash_candidates hash_manage hash_cursor \
 	datum_set partitions load_definition track back_off load_plan trigger_cursor \
 	job errand cron pipeline rights chunk reject checks shred_work \
@@ -40,7 +40,7 @@ SQL_PIECES := catalog format content pipeline arrival infer \
 REGRESS := \
 	shred path types value format content mapping infer target error reject unknown preview writer key foreign_key pipeline \
 	snapshot hash arrival position lineage purge rebuild objects catalog rights owner strangers trusted version run_all schedule_errors comments report \
-	merge merge_rows merge_targets merge_pages merge_reject merge_stretches expression deep \
+	merge merge_rows merge_targets merge_pages merge_reject merge_stretches plain_scan expression deep \
 	latest merge_patch create_table checks \
 	signed facts facts_mapping measure dimension retention \
 	load track partitions back_off \

@@ -290,10 +290,12 @@ void expect_key(const Fold *fold, uint32 hash) {
         __builtin_prefetch(key + at, 1);
 }
 
-void expect_values(const Fold *fold, uint32 hash) {
+void expect_values(const Fold *fold, uint32 hash, const bool *nulls) {
+    const MergePlan *plan = fold->plan;
     const FoldKey *key = likely_key(fold, hash);
-    for (int i = 0; key && i < fold->plan->leaf_count; i++)
-        if (!fold->plan->leaves[i].by_value && key->values[i].value)
+    for (int i = 0; key && i < plan->leaf_count; i++)
+        if (!plan->leaves[i].by_value && key->values[i].value &&
+            !(plan->plain_sources && nulls[plan->plain_sources[i]]))
             __builtin_prefetch(DatumGetPointer(key->values[i].value), 1);
 }
 

@@ -50,7 +50,7 @@ void fold_waiting(FoldQueue *queue) {
     for (int i = 0; i < queue->count; i++)
         expect_key(queue->fold, queue->hashes[i]);
     for (int i = 0; i < queue->count; i++)
-        expect_values(queue->fold, queue->hashes[i]);
+        expect_values(queue->fold, queue->hashes[i], queue->rows[i].nulls);
     for (int i = 0; i < queue->count; i++) {
         queue->folded = &queue->rows[i];
         fold_one(queue, queue->folded, queue->hashes[i]);

@@ -246,7 +246,7 @@ static void grow_keyed(Writer *writer, Keyed *keyed) {
         keyed->rows = static_cast<KeyedRow **>(keyed->rows ? repalloc_huge(keyed->rows, size)
                                                            : MemoryContextAlloc(writer->estate->es_query_cxt, size));
     }
-    if (static_cast<uint32>(keyed->row_count) < keyed->size)
+    if (writer->once || static_cast<uint32>(keyed->row_count) < keyed->size)
         return;
     pfree(keyed->buckets);
     keyed->size *= 2;
@@ -274,7 +274,8 @@ static KeyedRow *add_row(Writer *writer, Target *target, uint32 hash, const Datu
         row->key[i] = keep_datum(writer, TupleDescAttr(RelationGetDescr(target->relation), keyed->columns[i] - 1),
                                  values[keyed->columns[i] - 1]);
     keyed->rows[keyed->row_count++] = row;
-    link_row(keyed, row);
+    if (!writer->once)
+        link_row(keyed, row);
     return row;
 }
 
@@ -312,6 +313,12 @@ static bool descend(Writer *writer, Keyed *keyed, LeafProbe *probe, const Datum 
     return index_getnext_slot(probe->scan, ForwardScanDirection, probe->found);
 }
 
+// is_rewritten tells whether a row that lies in a table may have others before it.
+static bool is_rewritten(TupleTableSlot *slot) {
+    return !TTS_IS_BUFFERTUPLE(slot) ||
+           (reinterpret_cast<BufferHeapTupleTableSlot *>(slot)->base.tuple->t_data->t_infomask & HEAP_UPDATED) != 0;
+}
+
 static bool probe_table(Writer *writer, Target *target, KeyedRow *row) {
     Keyed *keyed = target->keyed;
     bool buffered;
@@ -330,6 +337,7 @@ static bool probe_table(Writer *writer, Target *target, KeyedRow *row) {
         return false;
     row->tid = probe->found->tts_tid;
     row->existed = row->in_table = true;
+    row->rewritten = is_rewritten(probe->found);
     return true;
 }
 
@@ -590,10 +598,7 @@ TupleTableSlot *find_keyed(Writer *writer, Target *target) {
     Keyed *keyed = target->keyed;
     TupleTableSlot *slot = target->filling;
     check_key(target, slot->tts_isnull);
-    const uint32 hash = hash_key(keyed, slot->tts_values);
-    if (find_row(keyed, hash, slot->tts_values))
-        elog(ERROR, "a key of %s was asked for twice", relation_name(RelationGetRelid(target->relation)));
-    target->asked = add_row(writer, target, hash, slot->tts_values);
+    target->asked = add_row(writer, target, writer->once ? 0 : hash_key(keyed, slot->tts_values), slot->tts_values);
     return probe(writer, target, target->asked) ? probed_row(writer, target, target->asked) : NULL;
 }
 

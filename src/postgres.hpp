@@ -151,10 +151,11 @@ inline List *exec_insert_index_tuples(ResultRelInfo *relation, TupleTableSlot *s
 }
 
 // insert_unchanged_entry makes the entry of a row that was written over another one with the same key, in the only index of its
-// relation, that of the key. No other row can have it: that was made sure of when the first one came.
-inline void insert_unchanged_entry(ResultRelInfo *relation, Datum *key, bool *nulls, ItemPointer tid) {
+// relation, that of the key. No other row can have it: that was made sure of when the first one came. Where the row before was
+// `rewritten`, too, the index may hold entries of dead ones: it looks for them before it splits a page.
+inline void insert_unchanged_entry(ResultRelInfo *relation, Datum *key, bool *nulls, ItemPointer tid, bool rewritten) {
     (void)index_insert(relation->ri_IndexRelationDescs[0], key, nulls, tid, relation->ri_RelationDesc, UNIQUE_CHECK_NO,
-                       true, relation->ri_IndexRelationInfo[0]);
+                       rewritten, relation->ri_IndexRelationInfo[0]);
 }
 
 // update_tuple writes a new version of the row at `tid`.

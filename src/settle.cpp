@@ -127,12 +127,20 @@ static void lock_parent(Writer *writer, Target *target, KeyedRow *row) {
     ExecClearTuple(slot);
 }
 
-static int compare_places(const void *left, const void *right) {
-    const KeyedRow *a = *static_cast<KeyedRow *const *>(left), *b = *static_cast<KeyedRow *const *>(right);
+static int compare_places(const KeyedRow *a, const KeyedRow *b) {
     if (a->leaf != b->leaf)
         return a->leaf < b->leaf ? -1 : 1;
     return ItemPointerCompare(const_cast<ItemPointer>(&a->tid), const_cast<ItemPointer>(&b->tid));
 }
+
+using WaitingRow = KeyedRow *;
+
+#define ST_SORT sort_by_place
+#define ST_ELEMENT_TYPE WaitingRow
+#define ST_COMPARE(a, b) compare_places(*(a), *(b))
+#define ST_SCOPE static
+#define ST_DEFINE
+#include "lib/sort_template.h"
 
 static bool has_implied_children(const Writer *writer, const Target *target) {
     for (int i = 0; i < writer->count; i++)
@@ -149,7 +157,7 @@ static void make_due_entries(Writer *writer, KeyedRow *const *rows, int count) {
             continue;
         CHECK_FOR_INTERRUPTS();
         writer->flushing_document = rows[i]->document;
-        insert_unchanged_entry(rows[i]->leaf, rows[i]->key, nulls, &rows[i]->tid);
+        insert_unchanged_entry(rows[i]->leaf, rows[i]->key, nulls, &rows[i]->tid, rows[i]->rewritten);
         rows[i]->entry_due = false;
         ResetPerTupleExprContext(writer->estate);
     }
@@ -165,7 +173,7 @@ static void update_rows(Writer *writer, Target *target) {
     for (int i = 0; i < keyed->row_count; i++)
         if (keyed->rows[i]->changed || (locks && keyed->rows[i]->existed && keyed->rows[i]->has_children))
             rows[count++] = keyed->rows[i];
-    qsort(rows, count, sizeof(KeyedRow *), compare_places);
+    sort_by_place(rows, count);
     MemoryContext before = MemoryContextSwitchTo(GetPerTupleMemoryContext(writer->estate));
     for (int i = 0; i < count; i++) {
         CHECK_FOR_INTERRUPTS();

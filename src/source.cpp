@@ -116,6 +116,7 @@ void open_reader(SourceReader *reader, Datum *parameters) {
     MemoryContextSwitchTo(memory);
     if (plans)
         AtEOXact_GUC(true, settings);
+    reader->scan = ScanColumns{};
     reader->planned = true;
     reader->next = reader->fetched = 0;
     reader->ended = false;
@@ -155,14 +156,13 @@ void read_tuple(SourceReader *reader, HeapTuple tuple, TupleDesc columns, Source
 struct RowReceiver {
     DestReceiver receiver; // first
     RowBatch *batch;
+    const ScanColumns *columns;
 };
 
 // copy_value copies a value into the batch's buffer; what does not fit there any more, beside it.
-static Datum copy_value(RowBatch *batch, Form_pg_attribute column, Datum value) {
-    if (column->attbyval)
-        return value;
+static Datum copy_value(RowBatch *batch, const ScanColumn *column, Datum value) {
     const char *from = DatumGetPointer(value);
-    const Size size = column->attlen == -1 ? VARSIZE_ANY(from) : datumGetSize(value, false, column->attlen);
+    const Size size = column->length == -1 ? VARSIZE_ANY(from) : datumGetSize(value, false, column->length);
     batch->bytes += size;
     char *copy;
     if (MAXALIGN(size) <= batch->room - batch->used) {
@@ -175,25 +175,36 @@ static Datum copy_value(RowBatch *batch, Form_pg_attribute column, Datum value) 
     return PointerGetDatum(copy);
 }
 
+static Datum widen(uint8 bytes, Datum value) {
+    return Int64GetDatum(bytes == 4 ? DatumGetInt32(value) : DatumGetInt16(value));
+}
+
 // receive_row copies a row; an expanded value is flattened, which its copy could not be.
 static bool receive_row(TupleTableSlot *slot, DestReceiver *self) {
-    RowBatch *batch = reinterpret_cast<RowReceiver *>(self)->batch;
-    TupleDesc columns = slot->tts_tupleDescriptor;
-    slot_getallattrs(slot);
-    Datum *values = &batch->values[batch->count * columns->natts];
-    bool *nulls = &batch->nulls[batch->count * columns->natts];
+    const RowReceiver *receiver = reinterpret_cast<RowReceiver *>(self);
+    const ScanColumns *columns = receiver->columns;
+    RowBatch *batch = receiver->batch;
+    slot_getsomeattrs(slot, columns->last);
+    Datum *values = &batch->values[batch->count * columns->count];
+    bool *nulls = &batch->nulls[batch->count * columns->count];
     if (batch->count == 0)
         MemoryContextReset(batch->memory); // not before: where no row comes any more, those before stay as they are
     MemoryContext before = MemoryContextSwitchTo(batch->memory);
-    for (int i = 0; i < columns->natts; i++) {
-        Form_pg_attribute column = TupleDescAttr(columns, i);
-        nulls[i] = slot->tts_isnull[i];
+    for (int i = 0; i < columns->count; i++) {
+        const ScanColumn *column = &columns->columns[i];
+        const int from = column->from - 1;
+        nulls[i] = from < 0 ? column->is_null : slot->tts_isnull[from];
+        const Datum value = from < 0 ? column->value : slot->tts_values[from];
         if (nulls[i])
             values[i] = 0;
-        else if (column->attlen == -1 && VARATT_IS_EXTERNAL_EXPANDED(DatumGetPointer(slot->tts_values[i])))
-            values[i] = datumCopy(slot->tts_values[i], false, -1);
+        else if (column->widened > 0)
+            values[i] = widen(column->widened, value);
+        else if (column->by_value)
+            values[i] = value;
+        else if (column->length == -1 && VARATT_IS_EXTERNAL_EXPANDED(DatumGetPointer(value)))
+            values[i] = datumCopy(value, false, -1);
         else
-            values[i] = copy_value(batch, column, slot->tts_values[i]);
+            values[i] = copy_value(batch, column, value);
     }
     MemoryContextSwitchTo(before);
     batch->count++;
@@ -203,7 +214,7 @@ static bool receive_row(TupleTableSlot *slot, DestReceiver *self) {
 static void ignore_startup(DestReceiver *, int, TupleDesc) {}
 static void ignore_receiver(DestReceiver *) {}
 
-static RowReceiver make_receiver(RowBatch *batch) {
+static RowReceiver make_receiver(RowBatch *batch, const ScanColumns *columns) {
     RowReceiver receiver{};
     receiver.receiver.receiveSlot = receive_row;
     receiver.receiver.rStartup = ignore_startup;
@@ -211,6 +222,7 @@ static RowReceiver make_receiver(RowBatch *batch) {
     receiver.receiver.rDestroy = ignore_receiver;
     receiver.receiver.mydest = DestNone;
     receiver.batch = batch;
+    receiver.columns = columns;
     return receiver;
 }
 
@@ -236,7 +248,9 @@ static int fetch_batch(SourceReader *reader) {
     reader->batch = 1 - reader->batch;
     RowBatch *batch = &reader->batches[reader->batch];
     prepare_batch(reader, batch);
-    RowReceiver receiver = make_receiver(batch);
+    if (!reader->scan.columns)
+        reader->scan = take_scan(reader->portal);
+    RowReceiver receiver = make_receiver(batch, &reader->scan);
     MemoryContext memory = CurrentMemoryContext;
     (void)PortalRunFetch(reader->portal, FETCH_FORWARD, reader->wanted, &receiver.receiver);
     MemoryContextSwitchTo(memory);

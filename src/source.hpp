@@ -6,6 +6,7 @@
 
 #include "postgres.hpp"
 
+#include "plain_scan.hpp"
 #include "shred.hpp"
 
 namespace sluice {
@@ -58,6 +59,7 @@ struct SourceReader {
     bool *nulls;
     int room; // in them
     MemoryContext memory;
+    ScanColumns scan;    // where the statement's columns are found in the rows that it gives
     RowBatch batches[2]; // the rows fetched last, and those before
     int batch;           // the one in use
     int wanted;          // rows to fetch next: fewer where rows are long

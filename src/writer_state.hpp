@@ -80,6 +80,7 @@ struct KeyedRow {
     Datum *key;
     int64 born, document; // the documents that brought the key first and last
     bool existed;         // the table had it before this batch
+    bool rewritten;       // and it had been written over another one
     bool again;           // it came more than once
     bool in_table;        // it lies in its leaf at tid
     bool children_written, has_children;
