@@ -393,6 +393,26 @@ SELECT updated FROM sluice.run_batch('counties');
 COMMIT;
 SELECT count(*), count(DISTINCT id), min(name) FROM counties;
 
+-- a key whose index goes the other way, or by an order of its own
+CREATE FUNCTION backwards(int, int) RETURNS int LANGUAGE sql IMMUTABLE STRICT AS 'SELECT btint4cmp($2, $1)';
+CREATE OPERATOR CLASS backwards FOR TYPE int USING btree AS OPERATOR 1 >, OPERATOR 2 >=, OPERATOR 3 =, OPERATOR 4 <=, OPERATOR 5 <, FUNCTION 1 backwards(int, int);
+CREATE TABLE falls (id int NOT NULL, at int, name text);
+CREATE UNIQUE INDEX ON falls (id DESC);
+CREATE TABLE turned (id int NOT NULL, at int, name text);
+CREATE UNIQUE INDEX ON turned (id backwards);
+CREATE TABLE drops (seq bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, id int, at int, name text);
+INSERT INTO drops (id, at, name) SELECT n % 500, n, 'first ' || n FROM generate_series(1, 1000) n;
+SELECT sluice.create_merge(t, 'drops', t, '{id}', 'at') FROM unnest('{falls,turned}'::text[]) t;
+CALL sluice.run('falls');
+CALL sluice.run('turned');
+INSERT INTO drops (id, at, name) SELECT n % 600 - 50, 1000 + n, 'second ' || n FROM generate_series(1, 1000) n;
+CALL sluice.run('falls');
+CALL sluice.run('turned');
+SELECT count(*) AS differences
+FROM (SELECT DISTINCT ON (id) id, at, name FROM drops ORDER BY id, at DESC) d FULL JOIN falls f USING (id) FULL JOIN turned t USING (id)
+WHERE (d.at, d.name, d.at, d.name) IS DISTINCT FROM (f.at, f.name, t.at, t.name);
+SELECT pipeline, inserted, updated FROM sluice.runs WHERE pipeline IN ('falls', 'turned') AND source_rows > 0 ORDER BY pipeline, run_id;
+
 -- ---- targets that cannot be
 
 CREATE VIEW town_view AS SELECT * FROM towns;

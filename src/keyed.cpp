@@ -3,8 +3,9 @@
 // A batch remembers each key that it met. The first time a key comes, the table is asked for it: by a scan of the unique
 // index, kept open over the batch, under a snapshot of the batch's own (by query: by a SELECT ... FOR NO KEY UPDATE).
 // From then on the batch knows the row: what comes later lays itself over what it knows, so that each row is written
-// once, however often its key came. A new row goes the way of all new rows, into the buffer of its table; what changes a
-// row that is there waits, and is written in the order in which the rows lie, when the batch ends (or its memory is full).
+// once, however often its key came. (Where a writer asks for each key once, none need be found again.) A new row goes the
+// way of all new rows, into the buffer of its table; what changes a row that is there waits, and is written in the order
+// in which the rows lie, when the batch ends (or its memory is full).
 //
 // Nothing is locked between the look and the write. Where another transaction wrote the same key meanwhile, the write
 // finds out (the row has changed, or the unique index refuses the new one) and the batch is done again; run.cpp and
@@ -26,6 +27,14 @@ uint32 current_version(const KeyedRow *owner, int target) { return owner->versio
 
 // ---- opening
 
+// number_order gives the type of a key that is one number, and sorts like it.
+static Oid number_order(const Keyed *keyed, Relation relation) {
+    const Oid type = getBaseType(TupleDescAttr(RelationGetDescr(relation), keyed->columns[0] - 1)->atttypid);
+    const bool is_number = keyed->count == 1 && is_number_type(type) &&
+                           keyed->order[0].fn_oid == lookup_type_cache(type, TYPECACHE_CMP_PROC)->cmp_proc;
+    return is_number ? type : InvalidOid;
+}
+
 static void plan_key(Keyed *keyed, Relation relation, Oid index_oid) {
     Relation index = index_open(index_oid, AccessShareLock);
     const int count = keyed->count = IndexRelationGetNumberOfKeyAttributes(index);
@@ -46,6 +55,7 @@ static void plan_key(Keyed *keyed, Relation relation, Oid index_oid) {
         fmgr_info_copy(&keyed->order[i], index_getprocinfo(index, i + 1, BTORDER_PROC), CurrentMemoryContext);
     }
     index_close(index, NoLock);
+    keyed->number_type = number_order(keyed, relation);
 }
 
 static void plan_newest(Keyed *keyed, Relation relation, AttrNumber column) {
@@ -189,6 +199,7 @@ LeafProbe *leaf_probe(Writer *writer, Keyed *keyed, ResultRelInfo *leaf) {
     probe->next = keyed->probes;
     (void)partition_to_root_map(leaf); // made here, where it stays
     probe->empty = RelationGetNumberOfBlocks(leaf->ri_RelationDesc) == 0;
+    probe->may_have_dead = may_have_dead_rows(leaf->ri_RelationDesc);
     MemoryContextSwitchTo(before);
     return keyed->last = keyed->probes = probe;
 }
@@ -313,12 +324,6 @@ static bool descend(Writer *writer, Keyed *keyed, LeafProbe *probe, const Datum 
     return index_getnext_slot(probe->scan, ForwardScanDirection, probe->found);
 }
 
-// is_rewritten tells whether a row that lies in a table may have others before it.
-static bool is_rewritten(TupleTableSlot *slot) {
-    return !TTS_IS_BUFFERTUPLE(slot) ||
-           (reinterpret_cast<BufferHeapTupleTableSlot *>(slot)->base.tuple->t_data->t_infomask & HEAP_UPDATED) != 0;
-}
-
 static bool probe_table(Writer *writer, Target *target, KeyedRow *row) {
     Keyed *keyed = target->keyed;
     bool buffered;
@@ -337,7 +342,6 @@ static bool probe_table(Writer *writer, Target *target, KeyedRow *row) {
         return false;
     row->tid = probe->found->tts_tid;
     row->existed = row->in_table = true;
-    row->rewritten = is_rewritten(probe->found);
     return true;
 }
 
@@ -448,9 +452,9 @@ static bool lay_over(Target *target, TupleTableSlot *fresh, const TupleTableSlot
         if (is_left_alone(target, i) || is_key(target->keyed, i + 1)) {
             fresh->tts_values[i] = known->tts_values[i];
             fresh->tts_isnull[i] = known->tts_isnull[i];
-        } else if (fresh->tts_isnull[i] != known->tts_isnull[i] ||
-                   (!fresh->tts_isnull[i] && !is_same(column, fresh->tts_values[i], known->tts_values[i]))) {
-            changed = true;
+        } else if (!changed) {
+            changed = fresh->tts_isnull[i] != known->tts_isnull[i] ||
+                      (!fresh->tts_isnull[i] && !is_same(column, fresh->tts_values[i], known->tts_values[i]));
         }
     }
     return changed;
@@ -598,7 +602,10 @@ TupleTableSlot *find_keyed(Writer *writer, Target *target) {
     Keyed *keyed = target->keyed;
     TupleTableSlot *slot = target->filling;
     check_key(target, slot->tts_isnull);
-    target->asked = add_row(writer, target, writer->once ? 0 : hash_key(keyed, slot->tts_values), slot->tts_values);
+    const uint32 hash = writer->once ? 0 : hash_key(keyed, slot->tts_values);
+    if (!writer->once && find_row(keyed, hash, slot->tts_values))
+        elog(ERROR, "a key of %s was asked for twice", relation_name(RelationGetRelid(target->relation)));
+    target->asked = add_row(writer, target, hash, slot->tts_values);
     return probe(writer, target, target->asked) ? probed_row(writer, target, target->asked) : NULL;
 }
 
@@ -632,6 +639,7 @@ bool put_keyed(Writer *writer, Target *target, MemoryContext caller) {
         target->asked = NULL;
         return put_probed(writer, target, target->current, caller);
     }
+    Assert(!writer->once);
     check_key(target, slot->tts_isnull);
     const uint32 hash = hash_key(keyed, slot->tts_values);
     KeyedRow *row = find_row(keyed, hash, slot->tts_values);

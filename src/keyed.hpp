@@ -15,6 +15,7 @@ struct LeafProbe {
     TupleTableSlot *found; // the row as it lies there
     TupleTableSlot *fresh; // the row as it shall be
     bool empty;            // there were no rows when it was first asked
+    bool may_have_dead;    // rows, by then, of which the index may have entries
     // keys that are asked for in their order: see probe_walk.cpp
     IndexScanDesc walk;
     bool has_entry; // the walk stands at one
@@ -27,12 +28,13 @@ struct Keyed {
     AttrNumber *columns; // of the key, in the order of the index
     FmgrInfo *hash, *equal, *order;
     Oid *collations;
+    Oid number_type; // of a key that is one number and sorts like it; 0: it is not
     Oid index;
     AttrNumber newest_by; // 0: what comes later is newer
     FmgrInfo newest_order;
     Oid newest_collation;
     int returned_count;
-    KeyedRow **buckets; // by hash, chained
+    KeyedRow **buckets; // by hash, chained; empty where keys are asked for once
     uint32 size;
     KeyedRow **rows; // in the order in which they came
     int row_count, row_room;

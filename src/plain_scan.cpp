@@ -1,8 +1,8 @@
 // See plain_scan.hpp.
 //
-// A sequential scan goes on as it was, but for the projection. Of an index scan that is worth little: each row there costs a lock of
-// its page, and it is mostly the next one on the same page. So the numbers of rows on one page are taken from the index first,
-// and then that page is looked at once. The scan is kept in the executor's node, which ends it.
+// A sequential scan goes on as it was, but for the projection. Of an index scan that is worth little: each row there costs
+// a lock of its page, and is mostly the next one on the same page. So the numbers of rows on one page are taken from the
+// index first, and then that page is looked at once. The scan is kept in the executor's node, which ends it.
 #include "plain_scan.hpp"
 
 namespace sluice {
@@ -14,9 +14,10 @@ static ScanColumns columns_as_they_are(TupleDesc type) {
                         static_cast<AttrNumber>(type->natts)};
     for (int i = 0; i < type->natts; i++) {
         Form_pg_attribute column = TupleDescAttr(type, i);
+        columns.columns[i].kind = column->attbyval ? ScanKind::ByValue : ScanKind::ByReference;
         columns.columns[i].from = static_cast<AttrNumber>(i + 1);
-        columns.columns[i].by_value = column->attbyval;
         columns.columns[i].length = column->attlen;
+        columns.columns[i].by_value = column->attbyval;
     }
     return columns;
 }
@@ -25,6 +26,7 @@ static ScanColumns columns_as_they_are(TupleDesc type) {
 static bool find_column(const Node *expression, ScanColumn *column) {
     if (IsA(expression, Const)) {
         const Const *constant = castNode(Const, const_cast<Node *>(expression));
+        column->kind = ScanKind::Constant;
         column->from = 0;
         column->value = constant->constvalue;
         column->is_null = constant->constisnull;
@@ -32,9 +34,9 @@ static bool find_column(const Node *expression, ScanColumn *column) {
     }
     if (IsA(expression, FuncExpr)) {
         const FuncExpr *call = castNode(FuncExpr, const_cast<Node *>(expression));
-        column->widened = call->funcid == F_INT8_INT4 ? 4 : call->funcid == F_INT8_INT2 ? 2 : 0;
-        if (column->widened == 0)
+        if (call->funcid != F_INT8_INT4 && call->funcid != F_INT8_INT2)
             return false;
+        column->kind = call->funcid == F_INT8_INT4 ? ScanKind::Int4 : ScanKind::Int2;
         expression = static_cast<const Node *>(linitial(call->args));
     }
     if (!IsA(expression, Var))
@@ -95,7 +97,8 @@ static void go_to_next(PageScan *scan) {
         scan->next = *next;
 }
 
-// take_numbers takes what the index has next, as far as it lies on one page.
+// take_numbers takes what the index has next, as far as it lies on one page. When that is looked at, the index may say
+// something else: an MVCC snapshot sees none of the rows that came into the place of others.
 static int take_numbers(PageScan *scan, ItemPointerData *numbers) {
     const BlockNumber page = ItemPointerGetBlockNumber(&scan->next);
     int count = 0;
@@ -106,7 +109,8 @@ static int take_numbers(PageScan *scan, ItemPointerData *numbers) {
     return count;
 }
 
-// see_page looks which rows of a page the snapshot sees. The index scan keeps the page, and lets go of it.
+// see_page looks which rows of a page the snapshot sees. The index scan keeps the page, and lets go of it: at its end,
+// too, which take_numbers may reach. (Entries of dead rows are not marked: a stretch of a source is read once.)
 static void see_page(PageScan *scan) {
     Relation table = scan->node.ss.ss_currentRelation;
     IndexScanDesc index = scan->node.iss_ScanDesc;
@@ -123,7 +127,6 @@ static void see_page(PageScan *scan) {
         HeapTuple row = &scan->rows[scan->count];
         if (!heap_hot_search_buffer(&numbers[i], table, scan->page, index->xs_snapshot, row, NULL, true))
             continue;
-        row->t_self = numbers[i];
         scan->count++;
         pgstat_count_heap_fetch(index->indexRelation);
     }
@@ -147,7 +150,6 @@ static TupleTableSlot *next_of_index(PlanState *state) {
         CHECK_FOR_INTERRUPTS();
         if (scan->at < scan->count) {
             ExecStoreBufferHeapTuple(&scan->rows[scan->at++], node->ss_ScanTupleSlot, scan->page);
-            node->ss_ScanTupleSlot->tts_tableOid = RelationGetRelid(node->ss_currentRelation);
             if (passes(node))
                 return node->ss_ScanTupleSlot;
         } else if (!scan->ended) {
@@ -161,7 +163,8 @@ static TupleTableSlot *next_of_index(PlanState *state) {
 // ---- taking a scan
 
 static bool has_pages(const IndexScanState *scan) {
-    return scan->iss_NumRuntimeKeys == 0 && scan->iss_NumOrderByKeys == 0 &&
+    return IsMVCCSnapshot(scan->ss.ps.state->es_snapshot) && scan->iss_NumRuntimeKeys == 0 &&
+           scan->iss_NumOrderByKeys == 0 &&
            ScanDirectionIsForward(reinterpret_cast<const IndexScan *>(scan->ss.ps.plan)->indexorderdir) &&
            scan->iss_RelationDesc->rd_rel->relam == BTREE_AM_OID && // which never asks to check rows again
            scan->ss.ss_currentRelation->rd_tableam == GetHeapamTableAmRoutine();
@@ -174,7 +177,10 @@ static void take_index_scan(QueryDesc *query) {
     query->planstate = &scan->node.ss.ps;
 }
 
-static bool take(QueryDesc *query, ScanColumns *columns) {
+static bool take(const Portal portal, ScanColumns *columns) {
+    if (portal->strategy != PORTAL_ONE_SELECT || !portal->queryDesc || portal->queryDesc->estate->es_junkFilter)
+        return false;
+    QueryDesc *query = portal->queryDesc;
     PlanState *state = query->planstate;
     const bool by_index = IsA(state, IndexScanState) && has_pages(castNode(IndexScanState, state));
     if (state->instrument || !(by_index || IsA(state, SeqScanState)) || !find_columns(state->plan, columns))
@@ -183,13 +189,14 @@ static bool take(QueryDesc *query, ScanColumns *columns) {
         take_index_scan(query);
     else
         state->ExecProcNode = next_of_table;
+    elog(DEBUG1, "the source is read by a plain scan of its %s", by_index ? "index" : "table");
     return true;
 }
 
 ScanColumns take_scan(Portal portal) {
     MemoryContext before = MemoryContextSwitchTo(portal->portalContext);
     ScanColumns columns = columns_as_they_are(portal->tupDesc);
-    if (!take(portal->queryDesc, &columns))
+    if (!take(portal, &columns))
         columns = columns_as_they_are(portal->tupDesc);
     MemoryContextSwitchTo(before);
     return columns;

@@ -151,11 +151,31 @@ inline List *exec_insert_index_tuples(ResultRelInfo *relation, TupleTableSlot *s
 }
 
 // insert_unchanged_entry makes the entry of a row that was written over another one with the same key, in the only index of its
-// relation, that of the key. No other row can have it: that was made sure of when the first one came. Where the row before was
-// `rewritten`, too, the index may hold entries of dead ones: it looks for them before it splits a page.
-inline void insert_unchanged_entry(ResultRelInfo *relation, Datum *key, bool *nulls, ItemPointer tid, bool rewritten) {
+// relation, that of the key. No other row can have it: that was made sure of when the first one came. Where the index
+// `may_have_dead` entries, it looks for them before it splits a page.
+inline void insert_unchanged_entry(ResultRelInfo *relation, Datum *key, bool *nulls, ItemPointer tid,
+                                   bool may_have_dead) {
     (void)index_insert(relation->ri_IndexRelationDescs[0], key, nulls, tid, relation->ri_RelationDesc, UNIQUE_CHECK_NO,
-                       rewritten, relation->ri_IndexRelationInfo[0]);
+                       may_have_dead, relation->ri_IndexRelationInfo[0]);
+}
+
+// may_have_dead_rows tells whether a table has dead rows, by what statistics know, and this session is going to tell them.
+// (Those of 14 are in a file.)
+inline bool may_have_dead_rows(Relation relation) {
+#if PG_VERSION_NUM >= 150000
+    const PgStat_StatTabEntry *known = pgstat_fetch_stat_tabentry(RelationGetRelid(relation));
+    const PgStat_TableStatus *own = relation->pgstat_info;
+    if (!pgstat_track_counts || !known)
+        return true;
+#if PG_VERSION_NUM >= 160000
+    return known->dead_tuples + (own ? own->counts.delta_dead_tuples : 0) > 0;
+#else
+    return known->n_dead_tuples + (own ? own->t_counts.t_delta_dead_tuples : 0) > 0;
+#endif
+#else
+    (void)relation;
+    return true;
+#endif
 }
 
 // update_tuple writes a new version of the row at `tid`.

@@ -4,21 +4,28 @@
 // Where the next key is further away than that time and again, the walk is given up until the batch is settled.
 #include "keyed.hpp"
 
+#include "key.hpp"
+
 namespace sluice {
 
 constexpr int most_steps = 10;     // further away a descent is cheaper
 constexpr int most_far_in_row = 8; // then keys are sparse
 
-static bool has_plain_key(const LeafProbe *probe) {
+// may_be_walked: keys are stored as they are, and come in the order in which they are asked for.
+static bool may_be_walked(const LeafProbe *probe) {
     const Form_pg_attribute column = TupleDescAttr(RelationGetDescr(probe->index), 0);
-    return column->atttypid == probe->index->rd_opcintype[0]; // not stored in another form
+    return column->atttypid == probe->index->rd_opcintype[0] && !(probe->index->rd_indoption[0] & INDOPTION_DESC);
 }
 
 bool may_walk(const Writer *writer, const Keyed *keyed, const LeafProbe *probe) {
-    return writer->once && keyed->count == 1 && probe->far < most_far_in_row && has_plain_key(probe);
+    return writer->once && keyed->count == 1 && probe->far < most_far_in_row && may_be_walked(probe);
 }
 
 static int compare(const Keyed *keyed, Datum left, Datum right) {
+    if (OidIsValid(keyed->number_type)) {
+        const int64 a = number_of_key(keyed->number_type, left), b = number_of_key(keyed->number_type, right);
+        return a < b ? -1 : a > b;
+    }
     return DatumGetInt32(
         FunctionCall2Coll(const_cast<FmgrInfo *>(&keyed->order[0]), keyed->collations[0], left, right));
 }

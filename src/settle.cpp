@@ -150,14 +150,15 @@ static bool has_implied_children(const Writer *writer, const Target *target) {
 }
 
 // make_due_entries makes entries one after the other: each step of the work stays in the processor's cache.
-static void make_due_entries(Writer *writer, KeyedRow *const *rows, int count) {
+static void make_due_entries(Writer *writer, Keyed *keyed, KeyedRow *const *rows, int count) {
     bool nulls[INDEX_MAX_KEYS] = {};
     for (int i = 0; i < count; i++) {
         if (!rows[i]->entry_due)
             continue;
         CHECK_FOR_INTERRUPTS();
         writer->flushing_document = rows[i]->document;
-        insert_unchanged_entry(rows[i]->leaf, rows[i]->key, nulls, &rows[i]->tid, rows[i]->rewritten);
+        insert_unchanged_entry(rows[i]->leaf, rows[i]->key, nulls, &rows[i]->tid,
+                               leaf_probe(writer, keyed, rows[i]->leaf)->may_have_dead);
         rows[i]->entry_due = false;
         ResetPerTupleExprContext(writer->estate);
     }
@@ -184,7 +185,7 @@ static void update_rows(Writer *writer, Target *target) {
             lock_parent(writer, target, rows[i]);
         ResetPerTupleExprContext(writer->estate);
     }
-    make_due_entries(writer, rows, count);
+    make_due_entries(writer, keyed, rows, count);
     MemoryContextSwitchTo(before);
     writer->flushing_document = -1;
 }
@@ -239,6 +240,7 @@ static void forget_all(Writer *writer) {
         Target *target = &writer->targets[i];
         target->current = NULL;
         target->replaced = NULL;
+        target->asked = NULL;
         if (!target->keyed)
             continue;
         memset(target->keyed->buckets, 0, sizeof(KeyedRow *) * target->keyed->size);

@@ -116,7 +116,6 @@ void open_reader(SourceReader *reader, Datum *parameters) {
     MemoryContextSwitchTo(memory);
     if (plans)
         AtEOXact_GUC(true, settings);
-    reader->scan = ScanColumns{};
     reader->planned = true;
     reader->next = reader->fetched = 0;
     reader->ended = false;
@@ -175,11 +174,28 @@ static Datum copy_value(RowBatch *batch, const ScanColumn *column, Datum value) 
     return PointerGetDatum(copy);
 }
 
-static Datum widen(uint8 bytes, Datum value) {
-    return Int64GetDatum(bytes == 4 ? DatumGetInt32(value) : DatumGetInt16(value));
+// copy_column gives a value as it stays; an expanded one is flattened, which its copy could not be.
+static Datum copy_column(RowBatch *batch, const ScanColumn *column, Datum value) {
+    switch (column->kind) {
+    case ScanKind::ByValue:
+        return value;
+    case ScanKind::Int2:
+        return Int64GetDatum(DatumGetInt16(value));
+    case ScanKind::Int4:
+        return Int64GetDatum(DatumGetInt32(value));
+    case ScanKind::Constant:
+        if (column->by_value)
+            return value;
+        [[fallthrough]];
+    case ScanKind::ByReference:
+        if (column->length == -1 && VARATT_IS_EXTERNAL_EXPANDED(DatumGetPointer(value)))
+            return datumCopy(value, false, -1);
+        return copy_value(batch, column, value);
+    }
+    pg_unreachable();
 }
 
-// receive_row copies a row; an expanded value is flattened, which its copy could not be.
+// receive_row copies a row.
 static bool receive_row(TupleTableSlot *slot, DestReceiver *self) {
     const RowReceiver *receiver = reinterpret_cast<RowReceiver *>(self);
     const ScanColumns *columns = receiver->columns;
@@ -192,19 +208,10 @@ static bool receive_row(TupleTableSlot *slot, DestReceiver *self) {
     MemoryContext before = MemoryContextSwitchTo(batch->memory);
     for (int i = 0; i < columns->count; i++) {
         const ScanColumn *column = &columns->columns[i];
-        const int from = column->from - 1;
-        nulls[i] = from < 0 ? column->is_null : slot->tts_isnull[from];
-        const Datum value = from < 0 ? column->value : slot->tts_values[from];
-        if (nulls[i])
-            values[i] = 0;
-        else if (column->widened > 0)
-            values[i] = widen(column->widened, value);
-        else if (column->by_value)
-            values[i] = value;
-        else if (column->length == -1 && VARATT_IS_EXTERNAL_EXPANDED(DatumGetPointer(value)))
-            values[i] = datumCopy(value, false, -1);
-        else
-            values[i] = copy_value(batch, column, value);
+        const bool is_constant = column->kind == ScanKind::Constant;
+        nulls[i] = is_constant ? column->is_null : slot->tts_isnull[column->from - 1];
+        const Datum value = is_constant ? column->value : slot->tts_values[column->from - 1];
+        values[i] = nulls[i] ? 0 : copy_column(batch, column, value);
     }
     MemoryContextSwitchTo(before);
     batch->count++;
@@ -297,6 +304,7 @@ void close_reader(SourceReader *reader) {
     reader->rows = NULL;
     SPI_cursor_close(reader->portal);
     reader->portal = NULL;
+    reader->scan = ScanColumns{};
 }
 
 } // namespace sluice

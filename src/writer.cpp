@@ -291,6 +291,7 @@ Writer *writer_begin(const WriterTarget *wanted, int count, const WriterOptions 
     writer->may_be_late = options->late;
     writer->in_order = options->in_order;
     writer->once = options->once;
+    Assert(!(writer->once && writer->undoable));
     writer->flushing_document = -1;
     writer->places = notes_source_rows();
     writer->resources = CurrentResourceOwner;

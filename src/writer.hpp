@@ -62,7 +62,7 @@ void drop_writer_cache(WriterCache *cache);
 // `undoable`: documents may have to be forgotten, see below.
 // `late`: keys may be looked up when all rows are put, and their errors come then, naming no document. `in_order`: the rows of
 // a key are written before the next document is put, so that a value of a unique index may go from one row to another.
-// `once`: writer_find asks for each key once, and what it is to write need not wait long.
+// `once`: writer_find asks for each key once, and before it is put; what it is to write need not wait long.
 struct WriterOptions {
     bool interferes, undoable, late, in_order, once;
 };

@@ -75,12 +75,11 @@ struct ReplacedKey {
 // What a batch knows of a key that it met.
 struct KeyedRow {
     KeyedRow *chain;
-    uint32 hash;
+    uint32 hash; // not where keys are asked for once
     int64 place; // among the keys, as far as a number tells
     Datum *key;
     int64 born, document; // the documents that brought the key first and last
     bool existed;         // the table had it before this batch
-    bool rewritten;       // and it had been written over another one
     bool again;           // it came more than once
     bool in_table;        // it lies in its leaf at tid
     bool children_written, has_children;
