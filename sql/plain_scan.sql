@@ -1,6 +1,7 @@
 -- Rows that are read as they lie in their table: whatever they lie among, by a scan of the table and by one of the index.
 \set VERBOSITY default
 SET client_min_messages = warning;
+SET jit = off; -- it has debug messages of its own
 
 -- 40,000 rows of 2,500 keys with unused columns before, among and behind those that are read, one dropped and some added since;
 -- many rows were written again, some are gone, one that nobody ever saw lies between them
@@ -87,6 +88,7 @@ SELECT setval('big_seq_seq', 5000000000) > 0 AS far;
 INSERT INTO big (key, at, name) SELECT key, at, name FROM small ORDER BY seq;
 CREATE VIEW newest AS SELECT DISTINCT ON (key) key, at, name FROM small ORDER BY key, at DESC, name DESC;
 SELECT sluice.create_merge(source || '_' || way, source, source || '_' || way, '{key}', 'at') FROM (VALUES ('small'), ('big')) s(source), (VALUES ('table'), ('index')) w(way);
+SET client_min_messages = debug1;
 SET enable_indexscan = off;
 CALL sluice.run('small_table');
 CALL sluice.run('big_table');
@@ -94,6 +96,7 @@ RESET enable_indexscan;
 SET enable_seqscan = off;
 CALL sluice.run('small_index');
 CALL sluice.run('big_index');
+SET client_min_messages = warning;
 RESET enable_seqscan;
 RESET enable_bitmapscan;
 SELECT count(*) AS differences
@@ -161,15 +164,16 @@ CREATE POLICY seen ON hidden USING (name LIKE 'seen%' AND at > (SELECT min(key) 
 SET client_min_messages = error;
 SELECT sluice.create_merge('hidden_table', 'hidden', 'hidden_table', '{key}', 'at');
 SELECT sluice.create_merge('hidden_index', 'hidden', 'hidden_index', '{key}', 'at');
+SET client_min_messages = debug1;
 SET enable_bitmapscan = off;
 SET enable_indexscan = off;
 CALL sluice.run('hidden_table');
 RESET enable_indexscan;
 SET enable_seqscan = off;
 CALL sluice.run('hidden_index');
+SET client_min_messages = warning;
 RESET enable_seqscan;
 RESET enable_bitmapscan;
-SET client_min_messages = warning;
 SELECT pipeline, source_rows FROM sluice.runs ORDER BY 1;
 RESET ROLE;
 SELECT count(*) AS differences

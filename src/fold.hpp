@@ -80,8 +80,8 @@ FoldKey *fold_row(Fold *fold, FoldInput *input, uint32 hash);
 // fold_plain_row does the same with a row of a plain plan as it was read; its key must not be null.
 void fold_plain_row(Fold *fold, const SourceRow *row, int64 moment, uint32 hash);
 
-// These ask for the memory that fold_row is going to look at, in this order, with other work in between. `nulls` are those of the
-// source row, whose values count in a plain plan only.
+// These ask for the memory that fold_row is going to look at, in this order, with other work in between. `nulls` are
+// those of the source row; only in a plain plan they tell which values it has.
 void expect_slot(const Fold *fold, uint32 hash);
 void expect_key(const Fold *fold, uint32 hash);
 void expect_values(const Fold *fold, uint32 hash, const bool *nulls);

@@ -602,9 +602,12 @@ TupleTableSlot *find_keyed(Writer *writer, Target *target) {
     Keyed *keyed = target->keyed;
     TupleTableSlot *slot = target->filling;
     check_key(target, slot->tts_isnull);
-    const uint32 hash = writer->once ? 0 : hash_key(keyed, slot->tts_values);
-    if (!writer->once && find_row(keyed, hash, slot->tts_values))
-        elog(ERROR, "a key of %s was asked for twice", relation_name(RelationGetRelid(target->relation)));
+    uint32 hash = 0;
+    if (!writer->once) {
+        hash = hash_key(keyed, slot->tts_values);
+        if (find_row(keyed, hash, slot->tts_values))
+            elog(ERROR, "a key of %s was asked for twice", relation_name(RelationGetRelid(target->relation)));
+    }
     target->asked = add_row(writer, target, hash, slot->tts_values);
     return probe(writer, target, target->asked) ? probed_row(writer, target, target->asked) : NULL;
 }

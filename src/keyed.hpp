@@ -18,9 +18,10 @@ struct LeafProbe {
     bool may_have_dead;    // rows, by then, of which the index may have entries
     // keys that are asked for in their order: see probe_walk.cpp
     IndexScanDesc walk;
-    bool has_entry; // the walk stands at one
-    int far;        // how often in a row the next key was too far away
-    Datum last;     // the key asked for last
+    ScanKeyData from; // where it starts
+    bool has_entry;   // the walk stands at one
+    int far;          // how often in a row the next key was too far away
+    Datum last;       // the key asked for last
 };
 
 struct Keyed {

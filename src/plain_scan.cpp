@@ -17,7 +17,6 @@ static ScanColumns columns_as_they_are(TupleDesc type) {
         columns.columns[i].kind = column->attbyval ? ScanKind::ByValue : ScanKind::ByReference;
         columns.columns[i].from = static_cast<AttrNumber>(i + 1);
         columns.columns[i].length = column->attlen;
-        columns.columns[i].by_value = column->attbyval;
     }
     return columns;
 }
@@ -25,12 +24,9 @@ static ScanColumns columns_as_they_are(TupleDesc type) {
 // find_column tells where an expression of a scan is found; false: it has to be evaluated.
 static bool find_column(const Node *expression, ScanColumn *column) {
     if (IsA(expression, Const)) {
-        const Const *constant = castNode(Const, const_cast<Node *>(expression));
-        column->kind = ScanKind::Constant;
+        column->kind = ScanKind::Null;
         column->from = 0;
-        column->value = constant->constvalue;
-        column->is_null = constant->constisnull;
-        return true;
+        return castNode(Const, const_cast<Node *>(expression))->constisnull;
     }
     if (IsA(expression, FuncExpr)) {
         const FuncExpr *call = castNode(FuncExpr, const_cast<Node *>(expression));

@@ -8,16 +8,13 @@
 
 namespace sluice {
 
-// How a column of a statement is made: it is always the same, or one of the row's, as it is or widened to a bigint.
-enum class ScanKind : uint8_t { Constant, ByValue, ByReference, Int2, Int4 };
+// How a column of a statement is made: it is always null, or one of the row's, as it is or widened to a bigint.
+enum class ScanKind : uint8_t { Null, ByValue, ByReference, Int2, Int4 };
 
 struct ScanColumn {
     ScanKind kind;
     AttrNumber from; // the column of the row
     int16 length;    // by reference
-    bool by_value;
-    bool is_null; // a constant
-    Datum value;
 };
 
 struct ScanColumns {

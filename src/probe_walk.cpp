@@ -34,18 +34,21 @@ static void next_entry(LeafProbe *probe) {
     probe->has_entry = index_getnext_tid(probe->walk, ForwardScanDirection) != NULL;
 }
 
+static void begin_walk(Writer *writer, const Keyed *keyed, LeafProbe *probe) {
+    const Oid type = probe->index->rd_opcintype[0];
+    const Oid operation = get_opfamily_member(probe->index->rd_opfamily[0], type, type, BTGreaterEqualStrategyNumber);
+    ScanKeyEntryInitialize(&probe->from, 0, 1, BTGreaterEqualStrategyNumber, type, keyed->collations[0],
+                           get_opcode(operation), 0);
+    probe->walk = begin_index_scan(probe->leaf->ri_RelationDesc, probe->index, writer->snapshot, 1);
+    probe->walk->xs_want_itup = true;
+}
+
 // start_at goes to the first entry that is not less than a key.
 static void start_at(Writer *writer, const Keyed *keyed, LeafProbe *probe, Datum key) {
-    if (!probe->walk) {
-        probe->walk = begin_index_scan(probe->leaf->ri_RelationDesc, probe->index, writer->snapshot, 1);
-        probe->walk->xs_want_itup = true;
-    }
-    ScanKeyData from;
-    const Oid operation = get_opfamily_member(probe->index->rd_opfamily[0], probe->index->rd_opcintype[0],
-                                              probe->index->rd_opcintype[0], BTGreaterEqualStrategyNumber);
-    ScanKeyEntryInitialize(&from, 0, 1, BTGreaterEqualStrategyNumber, probe->index->rd_opcintype[0],
-                           keyed->collations[0], get_opcode(operation), key);
-    index_rescan(probe->walk, &from, 1, NULL, 0);
+    if (!probe->walk)
+        begin_walk(writer, keyed, probe);
+    probe->from.sk_argument = key;
+    index_rescan(probe->walk, &probe->from, 1, NULL, 0);
     next_entry(probe);
 }
 

@@ -177,16 +177,13 @@ static Datum copy_value(RowBatch *batch, const ScanColumn *column, Datum value) 
 // copy_column gives a value as it stays; an expanded one is flattened, which its copy could not be.
 static Datum copy_column(RowBatch *batch, const ScanColumn *column, Datum value) {
     switch (column->kind) {
+    case ScanKind::Null:
     case ScanKind::ByValue:
         return value;
     case ScanKind::Int2:
         return Int64GetDatum(DatumGetInt16(value));
     case ScanKind::Int4:
         return Int64GetDatum(DatumGetInt32(value));
-    case ScanKind::Constant:
-        if (column->by_value)
-            return value;
-        [[fallthrough]];
     case ScanKind::ByReference:
         if (column->length == -1 && VARATT_IS_EXTERNAL_EXPANDED(DatumGetPointer(value)))
             return datumCopy(value, false, -1);
@@ -208,10 +205,8 @@ static bool receive_row(TupleTableSlot *slot, DestReceiver *self) {
     MemoryContext before = MemoryContextSwitchTo(batch->memory);
     for (int i = 0; i < columns->count; i++) {
         const ScanColumn *column = &columns->columns[i];
-        const bool is_constant = column->kind == ScanKind::Constant;
-        nulls[i] = is_constant ? column->is_null : slot->tts_isnull[column->from - 1];
-        const Datum value = is_constant ? column->value : slot->tts_values[column->from - 1];
-        values[i] = nulls[i] ? 0 : copy_column(batch, column, value);
+        nulls[i] = column->kind == ScanKind::Null || slot->tts_isnull[column->from - 1];
+        values[i] = nulls[i] ? 0 : copy_column(batch, column, slot->tts_values[column->from - 1]);
     }
     MemoryContextSwitchTo(before);
     batch->count++;
